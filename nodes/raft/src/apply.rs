@@ -1,0 +1,206 @@
+//! The state machine's side of a group. Committed entries arrive in batches, go through the machine in
+//! order, and their proposers get the machine's reply. The machine sits behind a lock together with the
+//! position it stands for, so that a snapshot captures both or neither.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use host::{Chunks, Host, OpenMode, Thread, Work};
+use raft::eraftpb::{ConfState, Entry};
+use tokio::sync::oneshot;
+
+use crate::chain::ENVELOPE;
+use crate::driver::Input;
+use crate::event::RaftEvent;
+use crate::log::Mark;
+use crate::mailbox::Mailbox;
+use crate::snapshot::file::{self, Image, path};
+use crate::snapshot::take::TakeJob;
+use crate::{Applied, ProposeError};
+
+/// What is replicated. Deterministic: the same entries lead to the same state on every host.
+pub trait StateMachine: Send {
+    /// Carries out one command and returns what its proposer is told.
+    fn apply(&mut self, index: u64, term: u64, context: &Bytes, data: &Bytes) -> Bytes;
+    /// The whole state, sharing large values.
+    fn snapshot(&self) -> Image;
+    /// Replaces the state by one that `snapshot` once returned.
+    fn restore(&mut self, image: Chunks) -> io::Result<()>;
+    /// A number that equal states share.
+    fn state_hash(&self) -> u64;
+    /// Bytes that a snapshot will serialise.
+    fn size(&self) -> u64;
+}
+
+/// Where a proposer waits.
+pub(crate) type Reply = oneshot::Sender<Result<Applied, ProposeError>>;
+
+/// A proposal in the log.
+pub(crate) struct Waiter {
+    pub(crate) index: u64,
+    pub(crate) term: u64,
+    pub(crate) reply: Reply,
+}
+
+/// A state machine and the log position it stands for.
+pub(crate) struct Replica {
+    pub(crate) machine: Box<dyn StateMachine>,
+    pub(crate) mark: Mark,
+    pub(crate) conf: ConfState,
+    /// A snapshot is being taken.
+    pub(crate) snapshotting: bool,
+    /// The index at which the next one is due.
+    pub(crate) next_snapshot: u64,
+}
+
+pub(crate) type SharedReplica = Arc<Mutex<Replica>>;
+
+pub(crate) fn lock(replica: &SharedReplica) -> MutexGuard<'_, Replica> {
+    replica.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What the apply task does.
+pub(crate) enum ApplyJob {
+    /// Applies committed entries that end at `mark`; `waiters` are those whose index is among them.
+    Entries { group: u32, entries: Vec<Entry>, mark: Mark, waiters: Vec<Waiter> },
+    /// Replaces the state by the snapshot file at `mark`.
+    Install { group: u32, mark: Mark },
+}
+
+/// The apply task.
+pub(crate) struct Applier {
+    pub(crate) host: Host,
+    pub(crate) thread: Thread,
+    pub(crate) replicas: BTreeMap<u32, SharedReplica>,
+    /// `snapshot_every` and this host's offset in it.
+    pub(crate) rhythm: Rhythm,
+    pub(crate) jobs: Mailbox<ApplyJob>,
+    pub(crate) take: Mailbox<TakeJob>,
+    pub(crate) inbox: Mailbox<Input>,
+}
+
+/// When snapshots are due: at indices that leave `offset` when divided by `every`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Rhythm {
+    pub(crate) every: u64,
+    pub(crate) offset: u64,
+}
+
+impl Rhythm {
+    /// The first such index after `index`.
+    pub(crate) fn after(self, index: u64) -> u64 {
+        assert!(self.offset < self.every);
+        let next = index + 1;
+        next + (self.every + self.offset - next % self.every) % self.every
+    }
+}
+
+impl Applier {
+    /// Serves until the mailbox is closed.
+    pub(crate) async fn run(self) {
+        let mut round = Vec::new();
+        let mut reports = Vec::new();
+        while self.jobs.take(&mut round).await {
+            for job in round.drain(..) {
+                let report = match job {
+                    ApplyJob::Entries { group, entries, mark, waiters } => {
+                        self.entries(group, &entries, mark, waiters);
+                        Input::Applied { group, index: mark.index }
+                    }
+                    ApplyJob::Install { group, mark } => match self.install(group, mark).await {
+                        Ok(()) => Input::Applied { group, index: mark.index },
+                        Err(error) => Input::Failed(error),
+                    },
+                };
+                reports.push(report);
+            }
+            self.inbox.push_all(&mut reports);
+        }
+    }
+
+    fn entries(&self, group: u32, entries: &[Entry], mark: Mark, waiters: Vec<Waiter>) {
+        let mut replica = lock(&self.replicas[&group]);
+        assert_eq!(replica.mark.index + 1, entries[0].index, "entries are applied once, in order");
+        let mut waiters = waiters.into_iter().peekable();
+        for entry in entries {
+            let command = entry.context.len() >= ENVELOPE;
+            let reply = if command {
+                let context = entry.context.slice(ENVELOPE..);
+                replica.machine.apply(entry.index, entry.term, &context, &entry.data)
+            } else {
+                Bytes::new()
+            };
+            while let Some(waiter) = waiters.next_if(|w| w.index <= entry.index) {
+                let same = waiter.index == entry.index && waiter.term == entry.term;
+                let outcome = if same {
+                    Ok(Applied { index: entry.index, term: entry.term, reply: reply.clone() })
+                } else {
+                    Err(ProposeError::Dropped)
+                };
+                let _ = waiter.reply.send(outcome);
+            }
+        }
+        replica.mark = mark;
+        let state_hash = replica.machine.state_hash();
+        let due = mark.index >= replica.next_snapshot && !replica.snapshotting;
+        if due {
+            replica.snapshotting = true;
+            replica.next_snapshot = self.rhythm.after(mark.index);
+        }
+        drop(replica);
+        let (first, last, chain) = (entries[0].index, mark.index, mark.chain);
+        self.host.emit(RaftEvent::Applied { group, first, last, chain, state_hash });
+        if due {
+            let _ = self.take.push(TakeJob::Take { group });
+        }
+    }
+
+    async fn install(&self, group: u32, mark: Mark) -> io::Result<()> {
+        let read = read_file(&self.host, group, mark).await?;
+        let work = Work { kind: "snapshot_restore", bytes: read.data.len() };
+        let replica = &self.replicas[&group];
+        let restore = || {
+            let mut replica = lock(replica);
+            replica.machine.restore(read.data)?;
+            replica.mark = mark;
+            replica.conf = read.conf;
+            replica.next_snapshot = self.rhythm.after(mark.index);
+            io::Result::Ok(replica.machine.state_hash())
+        };
+        let state_hash = self.thread.run(work, restore).await?;
+        let Mark { index, term, chain } = mark;
+        self.host.emit(RaftEvent::SnapshotInstalled { group, index, term, chain, state_hash });
+        Ok(())
+    }
+}
+
+/// Reads and verifies the snapshot at `mark`.
+pub(crate) async fn read_file(host: &Host, group: u32, mark: Mark) -> io::Result<file::Read> {
+    let name = path(group, mark.index);
+    let refuse = |why: &str| {
+        io::Error::new(io::ErrorKind::InvalidData, format!("{name} does not serve: {why}"))
+    };
+    let opened = host.disk().open(&name, OpenMode::Existing).await;
+    let file = opened.map_err(|e| refuse(&e.to_string()))?;
+    let rope = file.read_at(0, file.len().await?).await?;
+    let read = file::decode(&rope).map_err(refuse)?;
+    if read.group != group || read.mark != mark {
+        return Err(refuse("it is of another group or position"));
+    }
+    Ok(read)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn snapshots_are_due_at_the_hosts_own_phase() {
+        let rhythm = Rhythm { every: 100, offset: 30 };
+        assert_eq!([0, 29, 30, 129, 130].map(|i| rhythm.after(i)), [30, 30, 130, 130, 230]);
+        let equal = Rhythm { every: 100, offset: 0 };
+        assert_eq!([0, 99, 100].map(|i| equal.after(i)), [100, 100, 200]);
+    }
+}

@@ -1,0 +1,118 @@
+//! What an operator can set about consensus. Timing words are Raft's (heartbeat, election timeout); sizes
+//! bound what is in flight; the `*_thread` words say which named thread does which work, because *that*
+//! decides whether a snapshot starves heartbeats. Relations between settings are checked in `validate`,
+//! ranges of single settings by the macro.
+//!
+//! Left out: membership changes (the members are given at boot) and priorities.
+
+use std::time::Duration;
+
+use host::settings::Word;
+use host::unit::{Size, Span, nanos};
+
+host::settings! {
+    /// How a node elects, replicates, writes its log and takes snapshots.
+    pub struct Config {
+        /// Time between two heartbeats of a leader.
+        heartbeat: Duration = "75ms", "1ms..1h";
+        /// How long a follower hears no leader before it campaigns; drawn anew from this range each time.
+        election_timeout: Span = "150ms..300ms", "2ms..2h";
+        /// Raft's unit of time: all timeouts are rounded down to it.
+        tick: Duration = "1ms", "100us..10s";
+        /// Ask whether an election could be won before starting a new term.
+        pre_vote: Word = "on", "on|off";
+        /// A leader that hears no majority for the lower election timeout steps down.
+        check_quorum: Word = "on", "on|off";
+        /// After its thread was held a node learns of all ticks that fell due meanwhile, or of one.
+        missed_ticks: Word = "deliver", "deliver|drop";
+        /// Peers exchange one-way streams of frames, or one acknowledged request at a time.
+        transport: Word = "stream", "stream|request";
+        /// How long a request of `transport = "request"` waits for its answer before the connection is
+        /// given up; 0 is half the upper election timeout.
+        rpc_timeout: Duration = "0ns", "0ns..1h";
+        /// How long to wait for a connection to a peer.
+        dial_timeout: Duration = "200ms", "1ms..1min";
+        /// Unacknowledged log bytes that a leader sends ahead to one follower.
+        max_inflight: Size = "4MB", "1KB..1GB";
+        /// Log bytes in one append message; a single larger entry still goes.
+        max_append: Size = "1MB", "1KB..64MB";
+        /// Size at which a new log segment file begins.
+        wal_segment: Size = "8MiB", "4KiB..1GiB";
+        /// Least time between two syncs of the log; 0 syncs as soon as something waits for it.
+        flush_interval: Duration = "0ns", "0ns..10s";
+        /// Entries applied between two snapshots.
+        snapshot_every: u64 = "10000", "1..1000000000";
+        /// Each node snapshots at its own phase, or all of them at equal log positions.
+        snapshot_phase: Word = "own", "own|equal";
+        /// Entries kept in memory behind a snapshot, so that a slow follower needs no snapshot itself.
+        keep_entries: u64 = "500", "0..1000000000";
+        /// How long a snapshot transfer may stand still before it is given up.
+        snapshot_stall: Duration = "10s", "10ms..1h";
+        /// The thread that runs the consensus loop and the connections to peers.
+        raft_thread: Word = "raft", "raft|wal|apply|snapshot";
+        /// The thread that writes the log.
+        wal_thread: Word = "wal", "raft|wal|apply|snapshot";
+        /// The thread that applies committed entries to the state machine.
+        apply_thread: Word = "apply", "raft|wal|apply|snapshot";
+        /// The thread that serialises snapshots, and is held for as long as that takes.
+        snapshot_thread: Word = "snapshot", "raft|wal|apply|snapshot";
+    }
+}
+
+impl Config {
+    /// Checks what no single range can say.
+    pub fn validate(&self) -> Result<(), String> {
+        let span = self.election_timeout;
+        if self.heartbeat < self.tick {
+            return Err(format!("heartbeat {:?} is shorter than tick {:?}", self.heartbeat, self.tick));
+        }
+        if self.ticks(self.heartbeat) >= self.ticks(span.min) {
+            return Err(format!(
+                "heartbeat {:?} must be shorter than the lower election timeout {:?}, by a tick at least",
+                self.heartbeat, span.min
+            ));
+        }
+        if self.max_append > self.max_inflight {
+            return Err(format!(
+                "max_append {} is more than max_inflight {}",
+                host::unit::show_size(self.max_append),
+                host::unit::show_size(self.max_inflight)
+            ));
+        }
+        Ok(())
+    }
+
+    /// A duration in ticks, at least one.
+    pub(crate) fn ticks(&self, d: Duration) -> u64 {
+        (nanos(d) / nanos(self.tick)).max(1)
+    }
+
+    /// The election timeouts in ticks: least, and one more than the greatest.
+    pub(crate) fn election_ticks(&self) -> (u64, u64) {
+        let min = self.ticks(self.election_timeout.min);
+        let max = self.ticks(self.election_timeout.max);
+        (min, max.max(min) + 1)
+    }
+
+    /// The request timeout with its default resolved.
+    pub(crate) fn rpc_timeout(&self) -> Duration {
+        if self.rpc_timeout.is_zero() { self.election_timeout.max / 2 } else { self.rpc_timeout }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use host::settings::Settings;
+
+    #[test]
+    fn defaults_are_valid_and_nonsense_is_named() {
+        Config::default().validate().unwrap();
+        let mut config = Config::default();
+        config.set("heartbeat", "150ms").unwrap();
+        assert!(config.validate().unwrap_err().contains("heartbeat"));
+        let mut config = Config::default();
+        config.set("max_append", "8MB").unwrap();
+        assert!(config.validate().unwrap_err().contains("max_append"));
+    }
+}

@@ -1,0 +1,6 @@
+//! Snapshots: the file they are kept in (`file`), taking one (`take`), and streaming one to a peer beside
+//! Raft's own messages (`stream`).
+
+pub(crate) mod file;
+pub(crate) mod stream;
+pub(crate) mod take;

@@ -1,0 +1,156 @@
+//! The receiving side: accepts connections, believes a hello of the same cluster, and hands messages to
+//! the consensus loop, a frame at a time. A frame that is garbage, or a message that no honest peer sends
+//! on this way, ends its connection and nothing else.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use host::{Chunks, Class, Conn, Host, Listener, Receiver, Sender, Task, Thread};
+use raft::eraftpb::MessageType;
+
+use super::codec::{Envelope, Garbage, decode};
+use super::{Purpose, read_hello};
+use crate::driver::Input;
+use crate::mailbox::Mailbox;
+use crate::snapshot::stream;
+
+/// How long a new connection may wait with its hello.
+const HELLO_WITHIN: Duration = Duration::from_secs(5);
+/// Pause after a failed accept.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
+
+/// What the receiving side needs to know.
+pub(crate) struct Accept {
+    pub(crate) host: Host,
+    pub(crate) thread: Thread,
+    pub(crate) me: u64,
+    pub(crate) cluster: u64,
+    /// Ids of the peers that may send.
+    pub(crate) peers: Vec<u64>,
+    /// The groups that exist, in order.
+    pub(crate) groups: Vec<u32>,
+    pub(crate) snapshot_stall: Duration,
+    pub(crate) inbox: Mailbox<Input>,
+    /// Tasks of open connections, to be ended with the node.
+    pub(crate) connections: Mutex<BTreeMap<u64, Task>>,
+}
+
+impl Accept {
+    fn tasks(&self) -> std::sync::MutexGuard<'_, BTreeMap<u64, Task>> {
+        self.connections.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Ends all connections.
+    pub(crate) fn end(&self) {
+        let tasks = std::mem::take(&mut *self.tasks());
+        tasks.into_values().for_each(Task::cancel);
+    }
+
+    /// Whether an honest peer would send this message in a frame.
+    fn accepts(&self, from: u64, envelope: &Envelope) -> bool {
+        use MessageType::*;
+        let message = &envelope.message;
+        let expected = matches!(
+            message.get_msg_type(),
+            MsgAppend
+                | MsgAppendResponse
+                | MsgRequestVote
+                | MsgRequestVoteResponse
+                | MsgHeartbeat
+                | MsgHeartbeatResponse
+                | MsgRequestPreVote
+                | MsgRequestPreVoteResponse
+        );
+        expected && self.addressed(from, envelope)
+    }
+
+    /// Whether it is from that peer, to this node, about a group that exists.
+    pub(crate) fn addressed(&self, from: u64, envelope: &Envelope) -> bool {
+        let message = &envelope.message;
+        message.from == from
+            && message.to == self.me
+            && message.term > 0
+            && self.groups.binary_search(&envelope.group).is_ok()
+    }
+}
+
+/// Accepts until cancelled.
+pub(crate) async fn run(accept: Arc<Accept>, listener: Listener) {
+    let mut count = 0u64;
+    loop {
+        match listener.accept().await {
+            Ok(conn) => {
+                count += 1;
+                let task = serve(accept.clone(), conn, count);
+                let task = accept.thread.spawn("raft_receive", task);
+                accept.tasks().insert(count, task);
+            }
+            Err(_) => accept.host.clock().sleep(ACCEPT_PAUSE).await,
+        }
+    }
+}
+
+async fn serve(accept: Arc<Accept>, conn: Conn, number: u64) {
+    let (tx, mut rx) = conn.split();
+    let first = accept.host.clock().within(HELLO_WITHIN, rx.recv()).await;
+    let hello = match first {
+        Some(Ok(Some(frame))) => read_hello(&frame, accept.cluster),
+        _ => None,
+    };
+    match hello.filter(|(_, from)| accept.peers.contains(from)) {
+        Some((Purpose::Snapshot, from)) => stream::receive(&accept, from, number, tx, rx).await,
+        Some((purpose, from)) => receive(&accept, purpose, from, tx, rx).await,
+        None => tx.abort(),
+    }
+    accept.tasks().remove(&number);
+}
+
+async fn receive(
+    accept: &Accept,
+    purpose: Purpose,
+    from: u64,
+    mut tx: Sender,
+    mut rx: Receiver,
+) {
+    let mut turn = Vec::new();
+    while let Ok(Some(frame)) = rx.recv().await {
+        let (seq, frame) = match purpose {
+            Purpose::Request if frame.len() > 8 => {
+                (Some(frame.slice(0, 8)), frame.slice(8, frame.len() - 8))
+            }
+            _ => (None, frame),
+        };
+        if take(accept, from, &frame, &mut turn).is_err() {
+            tx.abort();
+            return;
+        }
+        if !accept.inbox.push_all(&mut turn) {
+            return;
+        }
+        if let Some(seq) = seq
+            && tx.send(Class("answer"), seq).await.is_err()
+        {
+            return;
+        }
+    }
+}
+
+/// Decodes a frame; on any doubt none of it counts.
+fn take(
+    accept: &Accept,
+    from: u64,
+    frame: &Chunks,
+    turn: &mut Vec<Input>,
+) -> Result<(), Garbage> {
+    let mut honest = true;
+    let outcome = decode(frame, |envelope| {
+        honest &= accept.accepts(from, &envelope);
+        turn.push(Input::Message(envelope));
+    });
+    let outcome = outcome.and(if honest { Ok(()) } else { Err(Garbage("not for this node")) });
+    if outcome.is_err() {
+        turn.clear();
+    }
+    outcome
+}

@@ -1,0 +1,88 @@
+//! Round trips, sharing of bodies, and garbage.
+
+use super::*;
+use proptest::prelude::*;
+use raft::eraftpb::Entry;
+
+fn append(group: u32, lens: &[usize]) -> Envelope {
+    let mut message = Message::default();
+    message.set_msg_type(MessageType::MsgAppend);
+    (message.from, message.to, message.term, message.index) = (1, 2, 7, 41);
+    let entries: Vec<Entry> = lens
+        .iter()
+        .enumerate()
+        .map(|(i, len)| {
+            let mut e = Entry::default();
+            (e.index, e.term) = (42 + i as u64, 7);
+            e.data = vec![i as u8; *len].into();
+            e.context = vec![9; 5].into();
+            e
+        })
+        .collect();
+    message.set_entries(entries.into());
+    Envelope { group, message }
+}
+
+fn heartbeat() -> Envelope {
+    let mut message = Message::default();
+    message.set_msg_type(MessageType::MsgHeartbeat);
+    message.to = 3;
+    Envelope { group: 0, message }
+}
+
+fn all(frame: &Chunks) -> Result<Vec<Envelope>, Garbage> {
+    let mut out = Vec::new();
+    decode(frame, |e| out.push(e)).map(|()| out)
+}
+
+#[test]
+fn bodies_are_shared_not_copied() {
+    let sent = append(4, &[100_000]);
+    let body = sent.message.entries[0].data.clone();
+    let frame = encode(&mut Some(sent).into_iter(), |_| true);
+    let got = all(&frame.data).unwrap();
+    assert_eq!(got[0].message.entries[0].data.as_ptr(), body.as_ptr());
+}
+
+#[test]
+fn the_class_is_append_as_soon_as_one_is_there() {
+    let frame = |messages: Vec<Envelope>| encode(&mut messages.into_iter(), |_| true).class;
+    assert_eq!(frame(vec![heartbeat(), heartbeat()]), Class("heartbeat"));
+    assert_eq!(frame(vec![heartbeat(), append(1, &[])]), Class("append"));
+    assert_eq!(frame(vec![append(1, &[3]), heartbeat()]), Class("append"));
+}
+
+proptest! {
+    #[test]
+    fn what_is_sent_arrives(
+        shapes in prop::collection::vec((any::<u32>(), prop::collection::vec(0usize..900, 0..5)), 1..6),
+        split in any::<bool>(),
+    ) {
+        let sent: Vec<Envelope> = shapes.iter().map(|(group, lens)| append(*group, lens)).collect();
+        let frame = encode(&mut sent.clone().into_iter(), |_| true);
+        let mut data = frame.data;
+        if split {
+            let flat = data.to_bytes();
+            data = Chunks::new();
+            flat.chunks(7).for_each(|c| data.push(c.to_vec().into()));
+        }
+        prop_assert_eq!(all(&data).unwrap(), sent);
+    }
+
+    #[test]
+    fn garbage_is_refused_or_read_but_never_panics(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+        let _ = all(&Chunks::from(bytes.clone()));
+        let _ = decode_one(&Chunks::from(bytes));
+    }
+
+    #[test]
+    fn damage_never_panics(at in any::<prop::sample::Index>(), flip in 1u8.., cut in any::<prop::sample::Index>()) {
+        let frame = encode(&mut vec![append(1, &[10, 300]), heartbeat()].into_iter(), |_| true);
+        let mut bytes = frame.data.to_bytes().to_vec();
+        let at = at.index(bytes.len());
+        bytes[at] ^= flip;
+        let _ = all(&Chunks::from(bytes.clone()));
+        bytes.truncate(cut.index(bytes.len()));
+        let _ = all(&Chunks::from(bytes));
+    }
+}

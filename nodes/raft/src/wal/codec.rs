@@ -1,0 +1,268 @@
+//! Records of the write-ahead log. A record is a header of 48 bytes, a small context and a body:
+//!
+//! ```text
+//!  0 crc32 of bytes 4.. of the header and of the context     20 group
+//!  4 kind   5 entry type   6 zero                            24 index (segment number, commit)
+//!  8 context length                                          32 term
+//! 12 body length                                             40 chain (vote)
+//! 16 crc32 of the body
+//! ```
+//!
+//! All numbers are little endian. The body's crc comes with the entry and is not computed here when
+//! writing; reading verifies both. A length is believed only after the header's crc agrees.
+
+use bytes::{BufMut, Bytes, BytesMut};
+use host::Chunks;
+use raft::eraftpb::{ConfState, Entry, EntryType, HardState};
+
+use crate::chain::body_crc;
+use crate::log::Mark;
+use crate::rope::{Numbers, Reader};
+
+pub(crate) const HEADER: usize = 48;
+const MAGIC: &[u8] = b"wavetank wal 1";
+/// A context is a command header; anything longer is no record.
+pub(crate) const MAX_CONTEXT: usize = 1 << 20;
+
+const ENTRY: u8 = 1;
+const HARD: u8 = 2;
+const MARK: u8 = 3;
+const SEGMENT: u8 = 4;
+
+/// What a record says.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Record {
+    /// A log entry and the chain hash at it.
+    Entry { group: u32, entry: Entry, chain: u64 },
+    /// Term, vote and commit of a group.
+    Hard { group: u32, hard: HardState },
+    /// The group's snapshot up to there is durable.
+    Mark { group: u32, mark: Mark, conf: ConfState },
+    /// Begins a segment.
+    Segment { segment: u64 },
+}
+
+struct Head {
+    kind: u8,
+    entry_type: u8,
+    group: u32,
+    index: u64,
+    term: u64,
+    chain: u64,
+    body_len: u32,
+    body_crc: u32,
+}
+
+fn put(out: &mut BytesMut, head: &Head, context: &[u8]) {
+    assert!(context.len() <= MAX_CONTEXT, "a context of {} bytes", context.len());
+    let start = out.len();
+    out.put_u32_le(0);
+    out.put_u8(head.kind);
+    out.put_u8(head.entry_type);
+    out.put_u16_le(0);
+    out.put_u32_le(context.len() as u32);
+    out.put_u32_le(head.body_len);
+    out.put_u32_le(head.body_crc);
+    out.put_u32_le(head.group);
+    out.put_u64_le(head.index);
+    out.put_u64_le(head.term);
+    out.put_u64_le(head.chain);
+    debug_assert_eq!(out.len() - start, HEADER);
+    out.put_slice(context);
+    let crc = crc32fast::hash(&out[start + 4..]);
+    out[start..start + 4].copy_from_slice(&crc.to_le_bytes());
+}
+
+/// Builds the rope of one batch: headers run together, bodies stay shared.
+#[derive(Default)]
+pub(crate) struct Encoder {
+    flat: BytesMut,
+    rope: Chunks,
+    shared: u64,
+}
+
+/// Shorter bodies are copied behind their header: a slice of its own costs more than the copy.
+const INLINE: usize = 256;
+
+impl Encoder {
+    pub(crate) fn len(&self) -> u64 {
+        self.shared + self.flat.len() as u64
+    }
+
+    pub(crate) fn entry(&mut self, group: u32, entry: &Entry, chain: u64) {
+        let body_len = u32::try_from(entry.data.len()).expect("bodies are bounded");
+        let head = Head {
+            kind: ENTRY,
+            entry_type: entry.entry_type as u8,
+            group,
+            index: entry.index,
+            term: entry.term,
+            chain,
+            body_len,
+            body_crc: body_crc(entry),
+        };
+        put(&mut self.flat, &head, &entry.context);
+        if entry.data.len() <= INLINE {
+            self.flat.put_slice(&entry.data);
+        } else {
+            self.share(entry.data.clone());
+        }
+    }
+
+    pub(crate) fn hard(&mut self, group: u32, hard: &HardState) {
+        let (index, term, chain) = (hard.commit, hard.term, hard.vote);
+        self.plain(HARD, group, Mark { index, term, chain }, &[]);
+    }
+
+    pub(crate) fn mark(&mut self, group: u32, mark: Mark, conf: &ConfState) {
+        self.plain(MARK, group, mark, &encode_conf(conf));
+    }
+
+    pub(crate) fn segment(&mut self, segment: u64) {
+        self.plain(SEGMENT, 0, Mark { index: segment, term: 0, chain: 0 }, MAGIC);
+    }
+
+    fn plain(&mut self, kind: u8, group: u32, at: Mark, context: &[u8]) {
+        let head = Head {
+            kind,
+            entry_type: 0,
+            group,
+            index: at.index,
+            term: at.term,
+            chain: at.chain,
+            body_len: 0,
+            body_crc: 0,
+        };
+        put(&mut self.flat, &head, context);
+    }
+
+    fn share(&mut self, body: Bytes) {
+        let flat = self.flat.split().freeze();
+        self.shared += (flat.len() + body.len()) as u64;
+        self.rope.push(flat);
+        self.rope.push(body);
+    }
+
+    /// The rope; the encoder is empty again.
+    pub(crate) fn finish(&mut self) -> Chunks {
+        let mut rope = std::mem::take(&mut self.rope);
+        rope.push(self.flat.split().freeze());
+        self.shared = 0;
+        rope
+    }
+}
+
+/// Why bytes are no record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Bad(pub(crate) &'static str);
+
+/// Reads the next record; `None` at the end of the rope.
+pub(crate) fn decode(reader: &mut Reader<'_>) -> Result<Option<Record>, Bad> {
+    if reader.left() == 0 {
+        return Ok(None);
+    }
+    let header = reader.take(HEADER as u64).ok_or(Bad("a header is cut short"))?;
+    let mut n = Numbers(&header);
+    let (crc, kind, entry_type) = (n.u32(), n.u8(), n.u8());
+    let _zero = n.bytes(2);
+    let (context_len, body_len, sum) = (n.u32(), n.u32(), n.u32());
+    let (group, index, term, chain) = (n.u32(), n.u64(), n.u64(), n.u64());
+    let all = (crc.zip(kind), entry_type.zip(context_len), body_len.zip(sum), group.zip(index));
+    let (Some((crc, kind)), Some((entry_type, context_len)), Some((body_len, sum)), Some(gi)) = all
+    else {
+        return Err(Bad("a header is cut short"));
+    };
+    let (Some(term), Some(chain)) = (term, chain) else {
+        return Err(Bad("a header is cut short"));
+    };
+    if context_len as usize > MAX_CONTEXT {
+        return Err(Bad("a context is too long"));
+    }
+    let context = reader.take(u64::from(context_len)).ok_or(Bad("a context is cut short"))?;
+    let mut hasher = crc32fast::Hasher::new();
+    hasher.update(&header[4..]);
+    hasher.update(&context);
+    if hasher.finalize() != crc {
+        return Err(Bad("a header's checksum is wrong"));
+    }
+    let body = reader.take(u64::from(body_len)).ok_or(Bad("a body is cut short"))?;
+    if crc32fast::hash(&body) != sum {
+        return Err(Bad("a body's checksum is wrong"));
+    }
+    let (group, index) = gi;
+    let mark = Mark { index, term, chain };
+    match kind {
+        ENTRY => entry_record(group, mark, entry_type, context, body).map(Some),
+        HARD => {
+            let mut hard = HardState::default();
+            (hard.commit, hard.term, hard.vote) = (index, term, chain);
+            Ok(Some(Record::Hard { group, hard }))
+        }
+        MARK => {
+            let conf = decode_conf(&context).ok_or(Bad("a membership is not readable"))?;
+            Ok(Some(Record::Mark { group, mark, conf }))
+        }
+        SEGMENT if context[..] == *MAGIC => Ok(Some(Record::Segment { segment: index })),
+        _ => Err(Bad("a record is of no known kind")),
+    }
+}
+
+fn entry_record(
+    group: u32,
+    mark: Mark,
+    entry_type: u8,
+    context: Bytes,
+    body: Bytes,
+) -> Result<Record, Bad> {
+    let mut entry = Entry::default();
+    (entry.index, entry.term) = (mark.index, mark.term);
+    entry.entry_type = match entry_type {
+        0 => EntryType::EntryNormal,
+        1 => EntryType::EntryConfChange,
+        2 => EntryType::EntryConfChangeV2,
+        _ => return Err(Bad("an entry is of no known type")),
+    };
+    (entry.context, entry.data) = (context, body);
+    Ok(Record::Entry { group, entry, chain: mark.chain })
+}
+
+/// A membership in bytes: both lists with their lengths. Joint states do not occur here.
+pub(crate) fn encode_conf(conf: &ConfState) -> Vec<u8> {
+    assert!(conf.voters_outgoing.is_empty() && conf.learners_next.is_empty());
+    let mut out = Vec::with_capacity(8 + 8 * (conf.voters.len() + conf.learners.len()));
+    for list in [&conf.voters, &conf.learners] {
+        out.put_u32_le(list.len() as u32);
+        list.iter().for_each(|id| out.put_u64_le(*id));
+    }
+    out
+}
+
+/// The membership in those bytes.
+pub(crate) fn decode_conf(bytes: &[u8]) -> Option<ConfState> {
+    let mut n = Numbers(bytes);
+    let mut list = || {
+        let len = n.u32()?;
+        (0..len).map(|_| n.u64()).collect::<Option<Vec<u64>>>()
+    };
+    let mut conf = ConfState::default();
+    (conf.voters, conf.learners) = (list()?, list()?);
+    n.0.is_empty().then_some(conf)
+}
+
+/// Whether a whole, valid record begins at `from` or anywhere after it: then what is bad at `from` is not the
+/// torn end of the file.
+pub(crate) fn record_follows(rope: &Chunks, from: u64) -> bool {
+    let flat = rope.slice(from, rope.len() - from).to_bytes();
+    (0..flat.len().saturating_sub(HEADER - 1)).any(|at| {
+        let kind = flat[at + 4];
+        let plausible = (ENTRY..=SEGMENT).contains(&kind) && flat[at + 6] == 0 && flat[at + 7] == 0;
+        plausible && {
+            let rest = Chunks::from(flat.slice(at..));
+            matches!(decode(&mut Reader::new(&rest)), Ok(Some(_)))
+        }
+    })
+}
+
+#[cfg(test)]
+#[path = "codec_tests.rs"]
+mod tests;

@@ -1,0 +1,101 @@
+//! Round trips and damage: a flipped byte or a cut is noticed or leaves an exact prefix, never other data.
+
+use super::*;
+use crate::chain::seal;
+use proptest::prelude::*;
+
+fn records() -> impl Strategy<Value = Vec<Record>> {
+    let entry = (any::<u32>(), 1u64..1000, 1u64..50, any::<u64>(), prop::collection::vec(any::<u8>(), 0..600))
+        .prop_map(|(group, index, term, chain, body)| {
+            let mut entry = Entry::default();
+            (entry.index, entry.term) = (index, term);
+            entry.data = body.into();
+            entry.context = seal(b"header", &entry.data);
+            Record::Entry { group, entry, chain }
+        });
+    let hard = (any::<u32>(), any::<u64>(), any::<u64>(), any::<u64>()).prop_map(|(group, a, b, c)| {
+        let mut hard = HardState::default();
+        (hard.term, hard.vote, hard.commit) = (a, b, c);
+        Record::Hard { group, hard }
+    });
+    let mark = (any::<u32>(), any::<u64>(), prop::collection::vec(any::<u64>(), 0..5)).prop_map(
+        |(group, index, voters)| {
+            let mut conf = ConfState::default();
+            conf.voters = voters;
+            Record::Mark { group, mark: Mark { index, term: 3, chain: 9 }, conf }
+        },
+    );
+    let segment = any::<u64>().prop_map(|segment| Record::Segment { segment });
+    prop::collection::vec(prop_oneof![4 => entry, 2 => hard, 1 => mark, 1 => segment], 1..8)
+}
+
+fn encode(records: &[Record]) -> Chunks {
+    let mut encoder = Encoder::default();
+    for record in records {
+        match record {
+            Record::Entry { group, entry, chain } => encoder.entry(*group, entry, *chain),
+            Record::Hard { group, hard } => encoder.hard(*group, hard),
+            Record::Mark { group, mark, conf } => encoder.mark(*group, *mark, conf),
+            Record::Segment { segment } => encoder.segment(*segment),
+        }
+    }
+    let len = encoder.len();
+    let rope = encoder.finish();
+    assert_eq!(rope.len(), len);
+    rope
+}
+
+fn read(rope: &Chunks) -> (Vec<Record>, bool) {
+    let mut reader = Reader::new(rope);
+    let mut out = Vec::new();
+    loop {
+        match decode(&mut reader) {
+            Ok(Some(record)) => out.push(record),
+            Ok(None) => return (out, true),
+            Err(_) => return (out, false),
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn what_is_written_is_read(records in records()) {
+        let (out, clean) = read(&encode(&records));
+        prop_assert!(clean);
+        prop_assert_eq!(out, records);
+    }
+
+    #[test]
+    fn a_flipped_byte_leaves_a_prefix(records in records(), at in any::<prop::sample::Index>(), flip in 1u8..) {
+        let mut bytes = encode(&records).to_bytes().to_vec();
+        let at = at.index(bytes.len());
+        bytes[at] ^= flip;
+        let (out, clean) = read(&Chunks::from(bytes));
+        prop_assert!(!clean, "the flip at {} went unnoticed", at);
+        prop_assert_eq!(&out[..], &records[..out.len()]);
+    }
+
+    #[test]
+    fn a_cut_leaves_a_prefix(records in records(), at in any::<prop::sample::Index>()) {
+        let bytes = encode(&records).to_bytes();
+        let at = at.index(bytes.len());
+        let (out, _) = read(&Chunks::from(bytes.slice(..at)));
+        prop_assert_eq!(&out[..], &records[..out.len()]);
+        prop_assert!(out.len() < records.len());
+    }
+
+    #[test]
+    fn garbage_never_panics(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
+        let _ = read(&Chunks::from(bytes));
+    }
+
+    #[test]
+    fn a_record_behind_damage_is_found(records in records()) {
+        prop_assume!(records.len() > 1);
+        let rope = encode(&records);
+        prop_assert!(record_follows(&rope, 0));
+        let torn = encode(&records[..1]);
+        let cut = torn.slice(0, torn.len() - 1);
+        prop_assert!(!record_follows(&cut, 0));
+    }
+}

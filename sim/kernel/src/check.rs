@@ -1,0 +1,181 @@
+//! Claims: what must always hold, what must come about once everything is healed, what should be seen now
+//! and then, and what is merely measured. A check sees facts one by one, in O(1) where that is possible,
+//! and never injects anything; the truth about durability is the kernel's, not a node's word.
+
+use std::any::Any;
+
+use host::{Event, Role};
+
+use crate::Time;
+use crate::world::World;
+
+/// One fact as a check sees it.
+pub struct Fact<'a> {
+    /// Virtual time in nanoseconds.
+    pub at: Time,
+    /// Whose fact it is: an index into the run's hosts; nodes come first.
+    pub host: usize,
+    /// The boot of that host, counted from 1.
+    pub boot: u32,
+    /// What happened.
+    pub event: &'a dyn Event,
+}
+
+impl Fact<'_> {
+    /// The event, if it is one of that type.
+    pub fn get<T: Event>(&self) -> Option<&T> {
+        (self.event as &dyn Any).downcast_ref()
+    }
+}
+
+/// What a check may ask of the machinery.
+pub struct View<'a> {
+    pub(crate) world: &'a World,
+    pub(crate) roles: &'a [Option<Role>],
+}
+
+impl View<'_> {
+    /// Virtual time in nanoseconds.
+    pub fn now(&self) -> Time {
+        self.world.now()
+    }
+
+    /// How many hosts run the node under test; they are hosts `0..nodes`.
+    pub fn nodes(&self) -> usize {
+        self.world.nodes
+    }
+
+    /// A host's name.
+    pub fn name(&self, host: usize) -> &str {
+        &self.world.hosts[host].name
+    }
+
+    /// Whether the host's process exists (it may be paused).
+    pub fn live(&self, host: usize) -> bool {
+        self.world.hosts[host].live
+    }
+
+    /// Whether the host's process is paused.
+    pub fn paused(&self, host: usize) -> bool {
+        self.world.hosts[host].paused_at.is_some()
+    }
+
+    /// Whether frames from `a` arrive at `b`.
+    pub fn reaches(&self, a: usize, b: usize) -> bool {
+        !self.world.links.is_cut(a, b)
+    }
+
+    /// Whether some node is down or paused, or some link between nodes is cut.
+    pub fn disturbed(&self) -> bool {
+        let nodes = 0..self.world.nodes;
+        nodes.clone().any(|h| !self.live(h) || self.paused(h)) || self.world.links.any_cut()
+    }
+
+    /// How many bytes of a file would survive a power loss now, counted from its beginning.
+    pub fn durable_len(&self, host: usize, path: &str) -> u64 {
+        self.world.hosts[host].files.durable_len(path)
+    }
+
+    /// What the host said it is: `leader`, `follower` ...
+    pub fn role(&self, host: usize) -> Option<&'static str> {
+        self.roles.get(host).copied().flatten().map(|r| r.word)
+    }
+}
+
+/// What a check objects to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// The hosts concerned.
+    pub hosts: Vec<usize>,
+    /// One sentence.
+    pub text: String,
+}
+
+impl Finding {
+    /// A finding about one host.
+    pub fn at(host: usize, text: impl Into<String>) -> Finding {
+        Finding { hosts: vec![host], text: text.into() }
+    }
+}
+
+/// Whether something that must come about has come about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// It holds now.
+    Holds,
+    /// It does not; what is awaited, and by whom.
+    Awaits(String),
+}
+
+/// The unit of a measure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unit {
+    /// The value is in nanoseconds and is shown in milliseconds.
+    Time,
+    /// Bytes.
+    Bytes,
+    /// The value is in thousandths of a per-second rate.
+    Rate,
+    /// A plain number.
+    Count,
+}
+
+impl Unit {
+    /// As `--format json` names it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Unit::Time => "ms",
+            Unit::Bytes => "bytes",
+            Unit::Rate => "1/s",
+            Unit::Count => "count",
+        }
+    }
+}
+
+/// A number that a run has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Measure {
+    /// Its name; unit or statistic last.
+    pub name: &'static str,
+    /// In the unit's smallest part.
+    pub value: u64,
+    /// The unit.
+    pub unit: Unit,
+}
+
+impl Measure {
+    /// The value in the unit that JSON and tables use.
+    pub fn number(&self) -> f64 {
+        match self.unit {
+            Unit::Time => self.value as f64 / 1e6,
+            Unit::Rate => self.value as f64 / 1e3,
+            Unit::Bytes | Unit::Count => self.value as f64,
+        }
+    }
+}
+
+/// A claim at work on one run.
+pub trait Check: Send {
+    /// Takes notice of a fact. An `Err` is a violation.
+    fn observe(&mut self, fact: &Fact<'_>, view: &View<'_>) -> Result<(), Finding>;
+
+    /// Asked at the end of the run, for claims about the whole.
+    fn conclude(&mut self, _view: &View<'_>) -> Result<(), Finding> {
+        Ok(())
+    }
+
+    /// For `eventually`: whether it holds now. Asked after everything is healed.
+    fn standing(&self, _view: &View<'_>) -> Standing {
+        Standing::Holds
+    }
+
+    /// For `sometimes`: how often it was seen.
+    fn count(&self) -> u64 {
+        0
+    }
+
+    /// What it measured, up to the moment the measures close.
+    fn measures(&self, _view: &View<'_>) -> Vec<Measure> {
+        Vec::new()
+    }
+}

@@ -1,0 +1,212 @@
+//! What the kernel itself records: the life of hosts and links, the phases, and what clients asked for and
+//! were told. Checks see these beside the nodes' own events.
+
+use host::{Event, Facts, Role, Weight};
+
+use crate::Time;
+
+/// A fact about the machinery.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum KernelEvent {
+    /// A phase of the run began.
+    Phase { name: &'static str },
+    /// The host's node was started.
+    Booted { boot: u32 },
+    /// The process died; the page cache lives.
+    Crashed { tasks: u64 },
+    /// The host lost power: `lost` of `unsynced` bytes are gone.
+    PowerLost { unsynced: u64, lost: u64 },
+    /// A graceful stop was asked for.
+    StopAsked,
+    /// The node's main function returned.
+    Exited { error: Option<String> },
+    /// A task of the node panicked.
+    Panicked { text: String },
+    /// The process no longer runs, and will go on later.
+    Paused,
+    /// It runs again.
+    Resumed { ns: Time },
+    /// Frames from this host to `to` no longer arrive.
+    LinkCut { to: usize, to_name: String },
+    /// They arrive again.
+    LinkHealed { to: usize, to_name: String },
+    /// The host's device makes no progress.
+    DiskStalled,
+    /// It works again.
+    DiskGoesOn { ns: Time },
+    /// A fault of the plan acted.
+    Fault { kind: String, text: String },
+}
+
+impl Event for KernelEvent {
+    fn source(&self) -> &'static str {
+        match self {
+            KernelEvent::Phase { .. } => "phase",
+            KernelEvent::Fault { .. } => "fault",
+            _ => "host",
+        }
+    }
+
+    fn word(&self) -> &'static str {
+        match self {
+            KernelEvent::Phase { name } => name,
+            KernelEvent::Booted { .. } => "booted",
+            KernelEvent::Crashed { .. } => "crashed",
+            KernelEvent::PowerLost { .. } => "power_lost",
+            KernelEvent::StopAsked => "stop_asked",
+            KernelEvent::Exited { .. } => "exited",
+            KernelEvent::Panicked { .. } => "panicked",
+            KernelEvent::Paused => "paused",
+            KernelEvent::Resumed { .. } => "resumed",
+            KernelEvent::LinkCut { .. } => "link_cut",
+            KernelEvent::LinkHealed { .. } => "link_healed",
+            KernelEvent::DiskStalled => "disk_stalled",
+            KernelEvent::DiskGoesOn { .. } => "disk_goes_on",
+            KernelEvent::Fault { .. } => "fault",
+        }
+    }
+
+    fn text(&self) -> String {
+        match self {
+            KernelEvent::Phase { name } => name.to_string(),
+            KernelEvent::Booted { boot } => format!("boot {boot}"),
+            KernelEvent::Crashed { tasks } => format!("process died, {tasks} tasks with it"),
+            KernelEvent::PowerLost { unsynced: 0, .. } => "power lost, nothing was unsynced".into(),
+            KernelEvent::PowerLost { unsynced, lost } => {
+                format!("power lost, and with it {lost} of {unsynced} unsynced bytes")
+            }
+            KernelEvent::StopAsked => "asked to stop".into(),
+            KernelEvent::Exited { error: None } => "node returned".into(),
+            KernelEvent::Exited { error: Some(error) } => format!("node gave up: {error}"),
+            KernelEvent::Panicked { text } => format!("panic: {text}"),
+            KernelEvent::Paused => "process paused".into(),
+            KernelEvent::Resumed { ns } => {
+                format!("process resumed after {} ms", host::unit::millis(*ns))
+            }
+            KernelEvent::LinkCut { to_name, .. } => format!("no longer reaches {to_name}"),
+            KernelEvent::LinkHealed { to_name, .. } => format!("reaches {to_name} again"),
+            KernelEvent::DiskStalled => "disk stalls".into(),
+            KernelEvent::DiskGoesOn { ns } => {
+                format!("disk goes on after {} ms", host::unit::millis(*ns))
+            }
+            KernelEvent::Fault { kind, text } => format!("{kind} {text}"),
+        }
+    }
+
+    fn facts(&self, facts: &mut Facts<'_>) {
+        match self {
+            KernelEvent::Booted { boot } => facts.num(u64::from(*boot)),
+            KernelEvent::Crashed { tasks } => facts.num(*tasks),
+            KernelEvent::PowerLost { unsynced, lost } => facts.num(*unsynced).num(*lost),
+            KernelEvent::Exited { error } => facts.num(u64::from(error.is_some())),
+            KernelEvent::Resumed { ns } | KernelEvent::DiskGoesOn { ns } => facts.num(*ns),
+            KernelEvent::LinkCut { to, .. } | KernelEvent::LinkHealed { to, .. } => {
+                facts.num(*to as u64)
+            }
+            KernelEvent::Fault { kind, text } => facts.word(kind).word(text),
+            _ => facts,
+        };
+    }
+
+    fn weight(&self) -> Weight {
+        match self {
+            KernelEvent::LinkCut { .. } | KernelEvent::LinkHealed { .. } => Weight::Detail,
+            KernelEvent::Booted { boot: 1 } => Weight::Fine,
+            _ => Weight::Story,
+        }
+    }
+
+    fn role(&self) -> Option<Role> {
+        match self {
+            KernelEvent::Booted { .. } => Some(Role { word: "follower", mark: '.' }),
+            KernelEvent::Crashed { .. }
+            | KernelEvent::PowerLost { .. }
+            | KernelEvent::Exited { .. }
+            | KernelEvent::Panicked { .. } => Some(Role { word: "down", mark: '#' }),
+            _ => None,
+        }
+    }
+}
+
+/// How an operation of a client ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OpEnd {
+    /// It was acknowledged.
+    Ok,
+    /// It surely did not happen.
+    Fail,
+    /// It may have happened, or may still.
+    Unknown,
+}
+
+/// What a client asked for, and what it was told. Clients record these, never the nodes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum ClientEvent {
+    /// A request left. `value` identifies what is written, e.g. by (client, op).
+    Invoked { client: u64, op: u64, kind: &'static str, key: String, value: u64 },
+    /// Its outcome. `version` is the server's order of writes to this key, 0 if unknown.
+    Returned { client: u64, op: u64, end: OpEnd, version: u64, value: u64 },
+    /// After the blackout: what a key reads as. `None` if it is missing.
+    ReadBack { client: u64, key: String, found: Option<(u64, u64)> },
+    /// After the blackout: a key could not be read at all.
+    ReadBackFailed { client: u64, key: String },
+}
+
+impl Event for ClientEvent {
+    fn source(&self) -> &'static str {
+        "client"
+    }
+
+    fn word(&self) -> &'static str {
+        match self {
+            ClientEvent::Invoked { .. } => "op_invoked",
+            ClientEvent::Returned { end: OpEnd::Ok, .. } => "op_ok",
+            ClientEvent::Returned { end: OpEnd::Fail, .. } => "op_fail",
+            ClientEvent::Returned { end: OpEnd::Unknown, .. } => "op_unknown",
+            ClientEvent::ReadBack { .. } => "read_back",
+            ClientEvent::ReadBackFailed { .. } => "read_back_failed",
+        }
+    }
+
+    fn text(&self) -> String {
+        match self {
+            ClientEvent::Invoked { op, kind, key, .. } => format!("op {op}: {kind} {key}"),
+            ClientEvent::Returned { op, end, version, .. } => match end {
+                OpEnd::Ok => format!("op {op}: ok, version {version}"),
+                OpEnd::Fail => format!("op {op}: failed"),
+                OpEnd::Unknown => format!("op {op}: outcome unknown"),
+            },
+            ClientEvent::ReadBack { key, found: Some((version, _)), .. } => {
+                format!("{key} reads back with version {version}")
+            }
+            ClientEvent::ReadBack { key, found: None, .. } => format!("{key} is missing"),
+            ClientEvent::ReadBackFailed { key, .. } => format!("{key} cannot be read"),
+        }
+    }
+
+    fn facts(&self, facts: &mut Facts<'_>) {
+        match self {
+            ClientEvent::Invoked { client, op, kind, key, value } => {
+                facts.num(*client).num(*op).word(kind).word(key).num(*value)
+            }
+            ClientEvent::Returned { client, op, end, version, value } => {
+                facts.num(*client).num(*op).num(*end as u64).num(*version).num(*value)
+            }
+            ClientEvent::ReadBack { client, key, found } => {
+                let (version, value) = found.unwrap_or((0, 0));
+                facts.num(*client).word(key).num(version).num(value)
+            }
+            ClientEvent::ReadBackFailed { client, key } => facts.num(*client).word(key),
+        };
+    }
+
+    fn weight(&self) -> Weight {
+        match self {
+            ClientEvent::ReadBackFailed { .. } => Weight::Story,
+            ClientEvent::ReadBack { found: None, .. } => Weight::Story,
+            _ => Weight::Fine,
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! Causes: a fault acts on hosts and models and knows neither the protocol that runs on them nor the checks.
+//! When it acts, on whom and for how long is the plan's business; the fault only knows how to begin and how
+//! to end, and every effect it has is counted.
+
+use host::Rng;
+
+use crate::Time;
+use crate::model::files::Survivor;
+use crate::world::World;
+
+/// What goes wrong.
+pub trait Fault: Send + Sync {
+    /// Hits the hosts. Returns a few words for the story.
+    fn begin(&self, control: &mut Control<'_>, hosts: &[usize]) -> String;
+    /// Undoes it, after its time or at the heal.
+    fn end(&self, control: &mut Control<'_>, hosts: &[usize]);
+}
+
+/// What a fault may do to the world. Every act is booked to the plan's line that asked for it.
+pub struct Control<'a> {
+    pub(crate) world: &'a mut World,
+    /// The line of the plan that acts; effects are booked to it.
+    pub(crate) line: usize,
+    pub(crate) rng: Rng,
+    /// Outcomes of power losses: recorded ones when an artifact is replayed, in order.
+    pub(crate) replay: Option<Vec<Vec<Survivor>>>,
+    /// Outcomes of the power losses of this act.
+    pub(crate) survivors: Vec<(usize, Vec<Survivor>)>,
+}
+
+impl Control<'_> {
+    /// How many hosts run the node under test.
+    pub fn nodes(&self) -> usize {
+        self.world.nodes
+    }
+
+    /// A host's name.
+    pub fn name(&self, host: usize) -> String {
+        self.world.hosts[host].name.clone()
+    }
+
+    /// This act's own draws.
+    pub fn rng(&mut self) -> &mut Rng {
+        &mut self.rng
+    }
+
+    /// The process dies; the page cache lives.
+    pub fn crash(&mut self, host: usize) {
+        let ended = self.world.crash(host);
+        self.effect(ended);
+    }
+
+    /// The host loses power: unsynced bytes survive as the draw, or the replayed plan, says.
+    pub fn power_loss(&mut self, host: usize) {
+        let exact = match &mut self.replay {
+            Some(list) if !list.is_empty() => Some(list.remove(0)),
+            _ => None,
+        };
+        let (effects, survivors) = self.world.power_loss(host, &mut self.rng, exact.as_deref());
+        self.survivors.push((host, survivors));
+        self.effect(effects);
+    }
+
+    /// Starts the host's node if it is down.
+    pub fn boot(&mut self, host: usize) {
+        self.world.boot(host);
+    }
+
+    /// Asks the node to stop gracefully.
+    pub fn stop(&mut self, host: usize) {
+        self.world.ask_stop(host);
+        self.effect(1);
+    }
+
+    /// The process no longer runs; connections and disk go on.
+    pub fn pause(&mut self, host: usize) {
+        self.world.pause(host, self.line);
+    }
+
+    /// It runs again.
+    pub fn resume(&mut self, host: usize) {
+        self.world.resume(host);
+    }
+
+    /// Frames from `from` no longer arrive at `to`. Cuts nest.
+    pub fn cut(&mut self, from: usize, to: usize) {
+        self.world.cut(from, to, self.line);
+    }
+
+    /// Undoes one cut.
+    pub fn heal(&mut self, from: usize, to: usize) {
+        self.world.heal(from, to);
+    }
+
+    /// The device that serves the host makes no progress. On a shared device all its hosts stall.
+    pub fn stall_disk(&mut self, host: usize) {
+        self.world.stall_disk(host, self.line);
+    }
+
+    /// It works again.
+    pub fn unstall_disk(&mut self, host: usize) {
+        self.world.unstall_disk(host);
+    }
+
+    /// Books effects of this act.
+    pub fn effect(&mut self, count: u64) {
+        self.world.effects[self.line] += count;
+    }
+
+    /// Virtual time.
+    pub fn now(&self) -> Time {
+        self.world.now()
+    }
+}

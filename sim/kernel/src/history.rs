@@ -1,0 +1,220 @@
+//! History as a stream: every fact is seen once by every check, by the triggers of the plan, and by the
+//! trace if there is one, and then it is gone. Nothing is stored but what a check chooses to keep, so a run
+//! of a million events needs the memory of a run of ten.
+
+use std::collections::BTreeSet;
+
+use host::{Event, Facts, Role, Weight};
+
+use crate::Time;
+use crate::check::{Check, Fact, Finding, Measure, View};
+use crate::event::{ClientEvent, KernelEvent, OpEnd};
+use crate::outcome::{Line, Violation};
+use crate::registry::Claim;
+use crate::world::World;
+
+/// Trace lines kept at most; the story is taken from the last of them.
+const LINES_MAX: usize = 200_000;
+
+/// How much of a run is written down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trace {
+    /// Nothing: sweeps.
+    Off,
+    /// What a story is made of.
+    Short,
+    /// Everything.
+    Full,
+}
+
+/// A check at work.
+pub struct Watch {
+    /// As the scenario writes it.
+    pub text: String,
+    /// Its word.
+    pub word: String,
+    /// Its kind.
+    pub claim: Claim,
+    /// A symptom expects it to fail.
+    pub expected: bool,
+    pub(crate) check: Box<dyn Check>,
+    pub(crate) failed: bool,
+}
+
+/// A trigger of the plan that waits for an event.
+#[derive(Debug)]
+pub struct Trigger {
+    /// The line of the plan.
+    pub line: usize,
+    /// The event's word.
+    pub word: String,
+    /// How many of them still have to happen.
+    pub left: u64,
+    /// How long after it the line acts.
+    pub after: Time,
+}
+
+/// The stream's consumers.
+pub struct History {
+    pub(crate) watches: Vec<Watch>,
+    pub(crate) triggers: Vec<Trigger>,
+    /// Triggers whose event happened: (line, host, delay).
+    pub(crate) due: Vec<(usize, usize, Time)>,
+    pub(crate) roles: Vec<Option<Role>>,
+    /// Moment at which each host took its present role; the latest leader is the leader.
+    pub(crate) role_since: Vec<Time>,
+    pub(crate) violations: Vec<Violation>,
+    pub(crate) trace: Vec<Line>,
+    level: Trace,
+    /// Whether the plan's triggers listen: during the load.
+    pub(crate) armed: bool,
+    /// Whether the measures still take notice: until the settling is over.
+    pub(crate) measuring: bool,
+    pub(crate) acks: u64,
+    pub(crate) measures: Vec<Measure>,
+    overlay: BTreeSet<usize>,
+}
+
+impl History {
+    /// Nothing has happened yet.
+    pub fn new(watches: Vec<Watch>, hosts: usize, level: Trace) -> History {
+        History {
+            watches,
+            triggers: Vec::new(),
+            due: Vec::new(),
+            roles: vec![None; hosts],
+            role_since: vec![0; hosts],
+            violations: Vec::new(),
+            trace: Vec::new(),
+            level,
+            armed: false,
+            measuring: false,
+            acks: 0,
+            measures: Vec::new(),
+            overlay: BTreeSet::new(),
+        }
+    }
+
+    /// Takes in one fact.
+    pub fn record(&mut self, world: &mut World, host: usize, event: &dyn Event) {
+        let now = world.now();
+        let boot = world.hosts[host].boot;
+        world.digest.add(|buffer| {
+            let mut facts = Facts::new(buffer);
+            facts.num(now).num(host as u64).num(u64::from(boot)).word(event.word());
+            event.facts(&mut facts);
+        });
+        if let Some(role) = event.role() {
+            self.roles[host] = Some(role);
+            self.role_since[host] = now;
+        }
+        self.note_kernel(host, event);
+        self.trigger(host, event.word());
+        self.write_line(world, host, now, event);
+        let fact = Fact { at: now, host, boot, event };
+        let view = View { world, roles: &self.roles };
+        let mut found: Vec<(String, Finding, bool)> = Vec::new();
+        for watch in &mut self.watches {
+            if watch.failed || (watch.claim == Claim::Measures && !self.measuring) {
+                continue;
+            }
+            if let Err(finding) = watch.check.observe(&fact, &view) {
+                watch.failed = true;
+                found.push((watch.word.clone(), finding, watch.expected));
+            }
+        }
+        for (check, finding, expected) in found {
+            world.stop |= !expected;
+            self.violations.push(violation(world, check, now, finding));
+        }
+    }
+
+    fn note_kernel(&mut self, host: usize, event: &dyn Event) {
+        let any: &dyn std::any::Any = event;
+        if let Some(ClientEvent::Returned { end: OpEnd::Ok, .. }) = any.downcast_ref() {
+            self.acks += 1;
+        }
+        match any.downcast_ref() {
+            Some(KernelEvent::Paused | KernelEvent::DiskStalled) => {
+                self.overlay.insert(host);
+            }
+            Some(KernelEvent::Resumed { .. } | KernelEvent::DiskGoesOn { .. }) => {
+                self.overlay.remove(&host);
+            }
+            Some(KernelEvent::Crashed { .. } | KernelEvent::PowerLost { .. }) => {
+                self.overlay.remove(&host);
+            }
+            _ => {}
+        }
+    }
+
+    fn trigger(&mut self, host: usize, word: &str) {
+        if !self.armed {
+            return;
+        }
+        for trigger in &mut self.triggers {
+            if trigger.left > 0 && trigger.word == word {
+                trigger.left -= 1;
+                if trigger.left == 0 {
+                    self.due.push((trigger.line, host, trigger.after));
+                }
+            }
+        }
+    }
+
+    fn write_line(&mut self, world: &World, host: usize, at: Time, event: &dyn Event) {
+        let wanted = match self.level {
+            Trace::Off => return,
+            Trace::Short => event.weight() >= Weight::Detail,
+            Trace::Full => true,
+        };
+        tracing::debug!(
+            target: "wavetank",
+            host = world.hosts[host].name,
+            source = event.source(),
+            "{}",
+            event.text()
+        );
+        if !wanted || self.trace.len() >= LINES_MAX {
+            return;
+        }
+        let mark = |h: usize| match self.roles[h] {
+            Some(role) if role.mark != '#' && self.overlay.contains(&h) => '~',
+            Some(role) => role.mark,
+            None => ' ',
+        };
+        self.trace.push(Line {
+            at,
+            host: world.hosts[host].name.clone(),
+            source: event.source(),
+            word: event.word(),
+            text: event.text(),
+            weight: event.weight(),
+            marks: (0..world.nodes).map(mark).collect(),
+        });
+    }
+
+    /// Asks every check for its last word.
+    pub fn conclude(&mut self, world: &World) {
+        let view = View { world, roles: &self.roles };
+        let now = world.now();
+        for watch in self.watches.iter_mut().filter(|w| !w.failed) {
+            if let Err(finding) = watch.check.conclude(&view) {
+                watch.failed = true;
+                self.violations.push(violation(world, watch.word.clone(), now, finding));
+            }
+        }
+    }
+
+    /// Closes the measures: what happens later, in the blackout, is not part of them.
+    pub fn close_measures(&mut self, world: &World) {
+        self.measuring = false;
+        let view = View { world, roles: &self.roles };
+        self.measures = self.watches.iter().flat_map(|w| w.check.measures(&view)).collect();
+    }
+}
+
+fn violation(world: &World, check: String, at_ns: Time, finding: Finding) -> Violation {
+    let hosts = finding.hosts.iter().map(|h| world.hosts[*h].name.clone()).collect();
+    Violation { check, at_ns, hosts, text: finding.text }
+}

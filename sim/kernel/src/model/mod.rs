@@ -1,0 +1,49 @@
+//! The laws of the simulated machine, one resource a file: who gets a core or a device and for how
+//! long, when a frame arrives, what a write costs, what a disk still holds after the power fails,
+//! and what a clock shows.
+//!
+//! Everything here is a pure value that is told the time and handed its draws: nothing waits,
+//! nothing asks a random generator, nothing knows the executor. So each law is tested by properties
+//! alone, and the kernel above is only plumbing between these laws and the nodes' futures. All
+//! arithmetic is on integers (nanoseconds, bytes, parts per million), because floating point
+//! differs between machines. Time and truth are apart: `disk` says how long a sync takes, `files`
+//! says what it saved.
+//!
+//! Memory and its collectors are a law of their own that comes later; a pause already has its lever
+//! here, `share::Share::freeze`.
+
+pub mod clock;
+pub mod disk;
+mod extents;
+pub mod files;
+mod inode;
+pub mod link;
+pub mod share;
+
+#[cfg(test)]
+mod tests_clock;
+#[cfg(test)]
+mod tests_disk;
+#[cfg(test)]
+mod tests_files;
+#[cfg(test)]
+mod tests_link;
+#[cfg(test)]
+mod tests_power;
+#[cfg(test)]
+mod tests_share;
+
+/// A point of virtual time, in nanoseconds since the start of the run.
+pub type Time = u64;
+
+/// One million, the whole in parts per million.
+pub(crate) const MILLION: u64 = 1_000_000;
+
+/// How long `bytes` take at `rate`, rounded up to the nanosecond; a rate of zero is unlimited.
+pub(crate) fn transfer_ns(bytes: u64, rate: host::unit::Rate) -> u64 {
+    if rate.0 == 0 {
+        return 0;
+    }
+    let ns = (u128::from(bytes) * 1_000_000_000).div_ceil(u128::from(rate.0));
+    u64::try_from(ns).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,447 @@
+//! The plan: what goes wrong, in three layers.
+//!
+//! *Drawn*: ranges and chances are resolved by draws keyed to the scenario's line; selectors such as
+//! `leader` and triggers such as `snapshot_started #2` are still symbolic. *Fired*: what happened, with
+//! hosts, time, trigger and the survivors of power losses. *Artifact*: fired lines and left-out operations
+//! as a file; replaying it, no draw decides what happens.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use host::Rng;
+use host::settings::{Setting, Settings, Text};
+use host::unit::{Ratio, Size, Span, nanos, parse_span, show};
+
+use crate::Time;
+use crate::doc::{Doc, Problem, Reader};
+use crate::draw::Draws;
+use crate::model::files::Survivor;
+use crate::registry::{Params, Registry};
+
+/// On whom a fault acts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Selector {
+    /// The host that says it leads, latest.
+    Leader,
+    /// A live host that says it follows, drawn.
+    Follower,
+    /// A live host, drawn.
+    One,
+    /// Less than half of the hosts, drawn, as many as possible.
+    Minority,
+    /// More than half of them, drawn, as few as possible.
+    Majority,
+    /// Every host, one line each.
+    Each,
+    /// The host on which the trigger happened.
+    There,
+    /// Hosts by name.
+    Named(Vec<String>),
+}
+
+impl Selector {
+    /// Parses a selector; `nodes` bounds the host numbers.
+    pub fn parse(text: &str, nodes: u64) -> Result<Selector, String> {
+        Ok(match text {
+            "leader" => Selector::Leader,
+            "follower" => Selector::Follower,
+            "one" => Selector::One,
+            "minority" => Selector::Minority,
+            "majority" => Selector::Majority,
+            "each" => Selector::Each,
+            "there" => Selector::There,
+            _ => {
+                let names: Vec<String> = text.split(',').map(|s| s.trim().to_string()).collect();
+                let number = |s: &str| s.strip_prefix('n')?.parse::<u64>().ok();
+                if names.iter().any(|s| !number(s).is_some_and(|n| n >= 1 && n <= nodes)) {
+                    return Err(format!(
+                        "`{text}` is not leader, follower, one, minority, majority, each, there, or \
+                         a host n1 to n{nodes}"
+                    ));
+                }
+                Selector::Named(names)
+            }
+        })
+    }
+
+    /// As it is written.
+    pub fn show(&self) -> String {
+        match self {
+            Selector::Leader => "leader".into(),
+            Selector::Follower => "follower".into(),
+            Selector::One => "one".into(),
+            Selector::Minority => "minority".into(),
+            Selector::Majority => "majority".into(),
+            Selector::Each => "each".into(),
+            Selector::There => "there".into(),
+            Selector::Named(names) => names.join(","),
+        }
+    }
+}
+
+/// A `[[fault]]` of a scenario.
+#[derive(Clone, Debug)]
+pub struct FaultSpec {
+    /// The fault's word.
+    pub kind: String,
+    /// Its parameters as written; `a|b` is a choice to draw.
+    pub params: Params,
+    /// On whom.
+    pub on: Selector,
+    /// After the load has begun; or after an event.
+    pub when: WhenSpec,
+    /// For how long; zero is until the heal.
+    pub lasts: Span,
+    /// The share of seeds in which the line is on.
+    pub chance: Ratio,
+    /// How many times.
+    pub times: (u64, u64),
+}
+
+/// When a fault may act.
+#[derive(Clone, Debug)]
+pub enum WhenSpec {
+    /// At a time after the load has begun.
+    At(Span),
+    /// After the n-th event of that word in the load.
+    Event {
+        /// The event's word.
+        word: String,
+        /// Which occurrence, counted from 1: a range to draw from.
+        nth: (u64, u64),
+        /// How long after it.
+        after: Span,
+    },
+}
+
+host::settings! {
+    /// What every `[[fault]]` may say.
+    pub struct FaultHead {
+        /// The fault's word.
+        kind: Text = "";
+        /// On whom: leader, follower, one, minority, majority, each, there, or hosts such as n1,n3.
+        on: Text = "one";
+        /// How long; the default, zero, lasts until the heal.
+        lasts: Span = "0ns", "0ns..24h";
+        /// The share of seeds in which this line is on.
+        chance: Ratio = "100%";
+        /// How many times: a number, or a range from which one is drawn.
+        times: Text = "1";
+    }
+}
+
+fn counts(text: &str, low: u64, high: u64) -> Result<(u64, u64), String> {
+    let one = |s: &str| {
+        let n: u64 = s.trim().parse().map_err(|_| format!("`{}` is not a whole number", s.trim()))?;
+        if n < low || n > high {
+            return Err(format!("`{}` is out of range; allowed: {low} to {high}", s.trim()));
+        }
+        Ok(n)
+    };
+    let (a, b) = match text.split_once("..") {
+        Some((a, b)) => (one(a)?, one(b)?),
+        None => (one(text)?, one(text)?),
+    };
+    if a > b { Err(format!("`{text}` runs backwards")) } else { Ok((a, b)) }
+}
+
+impl FaultSpec {
+    /// Reads `[[fault]]` number `i`.
+    pub fn read(reader: &mut Reader<'_>, registry: &Registry, i: usize, nodes: u64) -> Option<Self> {
+        let section = format!("fault.{i}");
+        let before = reader.problems.len();
+        let head: FaultHead = reader.settings(&section, "");
+        let Some(word) = registry.fault(&head.kind.0) else {
+            let words = registry.faults.iter().map(|w| w.word);
+            let near = host::settings::nearest(&head.kind.0, words);
+            let hint = near.map_or(String::new(), |w| format!("; did you mean `{w}`?"));
+            reader.problem(&format!("{section}.kind"), format!("no fault `{}`{hint}", head.kind.0));
+            reader.accept_below(&section);
+            return None;
+        };
+        let on = Selector::parse(&head.on.0, nodes)
+            .map_err(|why| reader.problem(&format!("{section}.on"), why));
+        let times = counts(&head.times.0, 1, 1000)
+            .map_err(|why| reader.problem(&format!("{section}.times"), why));
+        let when = WhenSpec::read(reader, &section);
+        let mut params = Params::new();
+        reader.fields(&section, "", &word.fields, &mut |name, text| {
+            params.insert(name.to_string(), text.to_string());
+            let each = |choice: &str| {
+                let one = Params::from([(name.to_string(), choice.to_string())]);
+                word.make(&one).map(drop).map_err(|(_, why)| why)
+            };
+            text.split('|').try_for_each(|choice| each(choice.trim()))
+        });
+        if reader.problems.len() > before {
+            return None;
+        }
+        Some(FaultSpec {
+            kind: head.kind.0,
+            params,
+            on: on.ok()?,
+            when: when?,
+            lasts: head.lasts,
+            chance: head.chance,
+            times: times.ok()?,
+        })
+    }
+
+    /// Resolves what this line's draws decide.
+    fn draw(&self, draws: &Draws, line: u64, out: &mut Vec<Drawn>) {
+        let mut rng = draws.stream("plan", line, 0);
+        if !rng.chance(self.chance.0) {
+            return;
+        }
+        for n in 1..=rng.between(self.times.0, self.times.1) {
+            let mut rng = draws.stream("plan", line, n);
+            let mut pick = |text: &String| {
+                let choices: Vec<&str> = text.split('|').map(str::trim).collect();
+                choices[rng.below(choices.len() as u64) as usize].to_string()
+            };
+            let params = self.params.iter().map(|(k, v)| (k.clone(), pick(v))).collect();
+            let when = match &self.when {
+                WhenSpec::At(span) => When::At(within(&mut rng, *span)),
+                WhenSpec::Event { word, nth, after } => When::Event {
+                    word: word.clone(),
+                    nth: rng.between(nth.0, nth.1),
+                    after: within(&mut rng, *after),
+                },
+            };
+            let (kind, on) = (self.kind.clone(), self.on.clone());
+            out.push(Drawn { kind, params, on, when, lasts: within(&mut rng, self.lasts) });
+        }
+    }
+}
+
+fn within(rng: &mut Rng, span: Span) -> Time {
+    rng.between(nanos(span.min), nanos(span.max))
+}
+
+impl WhenSpec {
+    fn read(reader: &mut Reader<'_>, section: &str) -> Option<WhenSpec> {
+        let path = format!("{section}.when");
+        if reader.doc.has_table(&path) {
+            let word = reader.one(&path, "event");
+            let nth = reader.one(&path, "nth").unwrap_or("1".into());
+            let after = reader.one(&path, "after").unwrap_or("0ns".into());
+            reader.expect(section, "when");
+            let nth = counts(&nth, 1, 1_000_000)
+                .map_err(|why| reader.problem(&format!("{path}.nth"), why));
+            let after = <Span as Setting>::parse(&after, "0ns..24h")
+                .map_err(|why| reader.problem(&format!("{path}.after"), why));
+            if word.is_none() {
+                reader.problem(&path, "a trigger names its `event`");
+            }
+            return Some(WhenSpec::Event { word: word?, nth: nth.ok()?, after: after.ok()? });
+        }
+        let text = reader.one(section, "when").unwrap_or("0ns".into());
+        reader.note(&path);
+        match parse_span(&text) {
+            Ok(span) => Some(WhenSpec::At(span)),
+            Err(why) => {
+                reader.problem(&path, why);
+                None
+            }
+        }
+    }
+}
+
+/// When a drawn line acts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum When {
+    /// That long after the load has begun.
+    At(Time),
+    /// After the n-th such event of the load.
+    Event {
+        /// The event's word.
+        word: String,
+        /// Which occurrence, counted from 1.
+        nth: u64,
+        /// How long after it.
+        after: Time,
+    },
+}
+
+impl When {
+    /// For people.
+    pub fn show(&self) -> String {
+        let time = |ns: Time| format!("{} ms", host::unit::millis(ns));
+        match self {
+            When::At(ns) => format!("load + {}", time(*ns)),
+            When::Event { word, nth, after } => format!("{word} #{nth} + {}", time(*after)),
+        }
+    }
+}
+
+/// A line of the plan before it acts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Drawn {
+    /// The fault's word.
+    pub kind: String,
+    /// Its parameters, drawn.
+    pub params: Params,
+    /// On whom.
+    pub on: Selector,
+    /// When.
+    pub when: When,
+    /// For how long, in nanoseconds; zero is until the heal.
+    pub lasts: Time,
+}
+
+/// A line of the plan after it acted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fired {
+    /// The fault's word.
+    pub kind: String,
+    /// Its parameters.
+    pub params: Params,
+    /// The hosts it hit.
+    pub hosts: Vec<String>,
+    /// When, in nanoseconds since the start of the run.
+    pub at: Time,
+    /// What it waited for, for people.
+    pub trigger: String,
+    /// For how long, in nanoseconds; zero is until the heal.
+    pub lasts: Time,
+    /// What each power loss left.
+    pub survivors: Vec<(String, Vec<Survivor>)>,
+}
+
+/// A plan to run.
+#[derive(Clone, Debug, Default)]
+pub struct Plan {
+    /// Lines still to be resolved.
+    pub drawn: Vec<Drawn>,
+    /// Lines that are given exactly.
+    pub exact: Vec<Fired>,
+    /// Operations to leave out: (client, op).
+    pub skipped: Vec<(u64, u64)>,
+}
+
+impl Plan {
+    /// Draws the plan of a seed.
+    pub fn draw(specs: &[FaultSpec], draws: &Draws) -> Plan {
+        let mut drawn = Vec::new();
+        for (line, spec) in specs.iter().enumerate() {
+            spec.draw(draws, line as u64, &mut drawn);
+        }
+        Plan { drawn, ..Plan::default() }
+    }
+
+    /// Reads an artifact.
+    pub fn parse(file: &str, text: &str, registry: &Registry) -> Result<Plan, Vec<Problem>> {
+        let doc = Doc::parse(file, text, "")?;
+        let mut reader = Reader::new(&doc);
+        let mut plan = Plan::default();
+        for key in ["scenario", "seed", "tool"] {
+            reader.one("plan", key);
+        }
+        for i in 0..doc.count("fired") {
+            plan.exact.extend(read_fired(&mut reader, registry, &format!("fired.{i}")));
+        }
+        for i in 0..doc.count("skip") {
+            let section = format!("skip.{i}");
+            let mut number = |name: &str| reader.one(&section, name)?.parse::<u64>().ok();
+            match (number("client"), number("op")) {
+                (Some(client), Some(op)) => plan.skipped.push((client, op)),
+                _ => reader.problem(&section, "a skip names `client` and `op` by number"),
+            }
+        }
+        for section in ["fired", "skip"] {
+            if doc.count(section) == 0 {
+                reader.expect("", section);
+            }
+        }
+        reader.finish();
+        if reader.problems.is_empty() { Ok(plan) } else { Err(reader.problems) }
+    }
+}
+
+host::settings! {
+    /// A `[[fired]]` of an artifact.
+    pub struct FiredHead {
+        /// The fault's word.
+        kind: Text = "";
+        /// When, since the start of the run.
+        at: Duration = "0ns", "0ns..24h";
+        /// For how long; zero is until the heal.
+        lasts: Duration = "0ns", "0ns..24h";
+        /// What it waited for when it was drawn; for people.
+        trigger: Text = "";
+    }
+}
+
+fn read_fired(reader: &mut Reader<'_>, registry: &Registry, section: &str) -> Option<Fired> {
+    let head: FiredHead = reader.settings(section, "");
+    let hosts = reader.many(section, "hosts");
+    let Some(word) = registry.fault(&head.kind.0) else {
+        reader.problem(&format!("{section}.kind"), format!("no fault `{}`", head.kind.0));
+        return None;
+    };
+    let mut params = Params::new();
+    reader.fields(section, "", &word.fields, &mut |name, text| {
+        params.insert(name.to_string(), text.to_string());
+        let one = Params::from([(name.to_string(), text.to_string())]);
+        word.make(&one).map(drop).map_err(|(_, why)| why)
+    });
+    let mut survivors: Vec<(String, Vec<Survivor>)> = Vec::new();
+    for i in 0..reader.doc.count(&format!("{section}.survivors")) {
+        let here = format!("{section}.survivors.{i}");
+        let host = reader.one(&here, "host").unwrap_or_default();
+        let path = reader.one(&here, "path").unwrap_or_default();
+        let mut size = |name: &str| {
+            let text = reader.one(&here, name)?;
+            <Size as Setting>::parse(&text, "").ok().map(|s| s.0)
+        };
+        let (Some(dirty_bytes), Some(kept_bytes)) = (size("dirty"), size("kept")) else {
+            reader.problem(&here, "a survivor names `dirty` and `kept` as sizes");
+            continue;
+        };
+        let survivor = Survivor { path, dirty_bytes, kept_bytes };
+        match survivors.last_mut() {
+            Some((last, list)) if *last == host => list.push(survivor),
+            _ => survivors.push((host, vec![survivor])),
+        }
+    }
+    reader.expect(section, "survivors");
+    let (at, lasts) = (nanos(head.at), nanos(head.lasts));
+    let (kind, trigger) = (head.kind.0, head.trigger.0);
+    Some(Fired { kind, params, hosts, at, trigger, lasts, survivors })
+}
+
+/// Fired lines as an artifact that `Plan::parse` reads.
+pub fn artifact(scenario: &str, seed: u64, fired: &[Fired], skipped: &[(u64, u64)]) -> String {
+    let quote = |s: &str| toml::Value::String(s.to_string()).to_string();
+    let time = |ns: Time| show(Duration::from_nanos(ns));
+    let mut out = String::new();
+    let _ = writeln!(out, "[plan]\nscenario = {}\nseed = {seed}", quote(scenario));
+    let _ = writeln!(out, "tool = {}", quote(env!("CARGO_PKG_VERSION")));
+    for line in fired {
+        let _ = writeln!(out, "\n[[fired]]\nkind = {}", quote(&line.kind));
+        let hosts: Vec<String> = line.hosts.iter().map(|h| quote(h)).collect();
+        let _ = writeln!(out, "hosts = [{}]", hosts.join(", "));
+        let _ = writeln!(out, "at = \"{}\"", time(line.at));
+        let _ = writeln!(out, "lasts = \"{}\"", time(line.lasts));
+        let _ = writeln!(out, "trigger = {}", quote(&line.trigger));
+        for (key, value) in &line.params {
+            let _ = writeln!(out, "{key} = {}", quote(value));
+        }
+        for (host, list) in &line.survivors {
+            for s in list {
+                let _ = writeln!(
+                    out,
+                    "[[fired.survivors]]\nhost = {}\npath = {}\ndirty = \"{}B\"\nkept = \"{}B\"",
+                    quote(host),
+                    quote(&s.path),
+                    s.dirty_bytes,
+                    s.kept_bytes
+                );
+            }
+        }
+    }
+    for (client, op) in skipped {
+        let _ = writeln!(out, "\n[[skip]]\nclient = {client}\nop = {op}");
+    }
+    out
+}

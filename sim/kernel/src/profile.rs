@@ -1,0 +1,135 @@
+//! Hardware: every constant of a machine, read from a file in `sim/profiles/` and from nowhere else.
+//!
+//! Each constant is a table with its value, what it means physically, where it comes from, and the document
+//! rows it was fitted on. Prices of named kinds of work (`[cost.snapshot_serialize.base]`) belong to the
+//! profile too: node code says what it does, the machine says what that costs.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use host::Work;
+use host::settings::{Setting, Word};
+use host::unit::{Quantiles, Rate, Size, Span, nanos};
+
+use crate::doc::{Reader, Value};
+
+host::settings! {
+    /// The constants of one kind of machine.
+    pub struct Hardware {
+        /// One-way delay of a frame between two hosts.
+        link_latency: Quantiles = "p0 60us, p50 100us, p99 400us, p100 2ms";
+        /// Speed of each directed link.
+        link_bandwidth: Rate = "1GB/s", "1kB/s..1TB/s";
+        /// Bytes that may be under way on a connection before its sender waits.
+        link_window: Size = "4MiB", "64KiB..1GiB";
+        /// First retransmission of a frame that a cut or a loss has swallowed; doubles up to ten times this.
+        link_retransmit: Duration = "200ms", "1ms..10s";
+        /// A connection whose frames were not taken for so long is given up by its sender.
+        link_give_up: Duration = "15s", "100ms..1h";
+        /// Cores per host.
+        cores: u64 = "4", "1..256";
+        /// How long a runnable thread keeps a core while others wait.
+        quantum: Duration = "4ms", "10us..1s";
+        /// Sustained sequential write speed of the device.
+        disk_write_bandwidth: Rate = "500MB/s", "1kB/s..1TB/s";
+        /// Sequential read speed of the device.
+        disk_read_bandwidth: Rate = "1GB/s", "1kB/s..1TB/s";
+        /// Fixed time of one operation on the device.
+        disk_operation: Duration = "30us", "0ns..1s";
+        /// Time the device takes to make a flushed write durable.
+        disk_sync: Quantiles = "p0 500us, p50 1ms, p99 4ms, p100 20ms";
+        /// Speed of copying into and out of the page cache.
+        cache_bandwidth: Rate = "5GB/s", "1kB/s..10TB/s";
+        /// Fixed time of one operation on the page cache.
+        cache_operation: Duration = "2us", "0ns..1s";
+        /// Unsynced bytes of a host above which writers wait for the device.
+        dirty_limit: Size = "1GiB", "64KiB..1TiB";
+        /// Age at which unsynced bytes are written back without being asked for.
+        writeback_after: Duration = "5s", "1ms..1h";
+        /// Room on each host's disk.
+        disk_capacity: Size = "64GiB", "1MiB..1024GiB";
+        /// Whether every host has a device of its own or all share one.
+        disk_devices: Word = "own", "own|shared";
+        /// From power to the first step of the node's process.
+        boot_time: Span = "5ms..20ms", "0ns..1h";
+        /// Difference of each host's monotonic clock from true time, at most, in parts per million.
+        clock_drift_ppm: u64 = "0", "0..100000";
+        /// Offset of each host's wall clock from true time, at most.
+        clock_offset: Duration = "5ms", "0ns..1h";
+    }
+}
+
+/// What a kind of work costs: `base + bytes * per_mb / 1 MB`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Price {
+    /// Nanoseconds each time.
+    pub base_ns: u64,
+    /// Nanoseconds for each 1,000,000 bytes.
+    pub per_mb_ns: u64,
+}
+
+/// A machine: constants and prices.
+#[derive(Clone, Debug, Default)]
+pub struct Profile {
+    /// The constants.
+    pub hardware: Hardware,
+    prices: BTreeMap<String, Price>,
+}
+
+impl Profile {
+    /// How long a piece of work holds its thread, in nanoseconds. Work without a price is free.
+    pub fn price(&self, work: Work) -> u64 {
+        let Some(price) = self.prices.get(work.kind) else { return 0 };
+        let bytes = u128::from(work.bytes) * u128::from(price.per_mb_ns) / 1_000_000;
+        price.base_ns.saturating_add(u64::try_from(bytes).unwrap_or(u64::MAX))
+    }
+
+    /// Reads the section `profile` of a scenario's document.
+    pub fn read(reader: &mut Reader<'_>) -> Profile {
+        let hardware = reader.settings("profile", ".value");
+        let mut prices = BTreeMap::new();
+        for kind in reader.doc.children("profile.cost") {
+            let mut price = Price::default();
+            let section = format!("profile.cost.{kind}");
+            for (name, slot) in
+                [("base", &mut price.base_ns), ("per_mb", &mut price.per_mb_ns)]
+            {
+                let key = reader.expect(&section, name);
+                if let Some(text) = reader.one(&key, "value") {
+                    match <Duration as Setting>::parse(&text, "0ns..1h") {
+                        Ok(d) => *slot = nanos(d),
+                        Err(why) => reader.problem(&format!("{key}.value"), why),
+                    }
+                    reader.note(&format!("{key}.value"));
+                }
+            }
+            prices.insert(kind, price);
+        }
+        reader.accept_below("profile.claims");
+        for constant in constants(reader) {
+            provenance(reader, &constant);
+        }
+        Profile { hardware, prices }
+    }
+}
+
+/// The paths below which a `value` was written.
+fn constants(reader: &Reader<'_>) -> Vec<String> {
+    let below = reader.doc.keys().filter(|k| k.starts_with("profile."));
+    below.filter_map(|k| k.strip_suffix(".value")).map(str::to_string).collect()
+}
+
+/// A constant that comes from a file says what it means and where it is from.
+fn provenance(reader: &mut Reader<'_>, constant: &str) {
+    let from_file =
+        reader.doc.get(&format!("{constant}.value")).is_some_and(|i| i.place != "--set");
+    for name in ["about", "origin"] {
+        if reader.one(constant, name).is_none() && from_file {
+            reader.problem(constant, format!("a constant needs `{name}`"));
+        }
+    }
+    let key = reader.expect(constant, "fitted_on");
+    if from_file && !matches!(reader.doc.get(&key).map(|i| &i.value), Some(Value::Many(_))) {
+        reader.problem(constant, "a constant needs `fitted_on = [rows]`, empty if it is not fitted");
+    }
+}

@@ -1,0 +1,443 @@
+//! One run: a scenario and a seed become an outcome.
+//!
+//! Each run has a fresh thread, because the hash keys of the standard library and tokio's random state live
+//! in threads. On it the madsim runtime comes first (it seeds the hash keys) and the tokio shell second (it
+//! seeds `select!` and `watch`); nothing else touches a HashMap there. No state survives a run: `verify`
+//! runs the same seed again in other surroundings and compares digests and hash canaries.
+
+use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
+
+use host::unit::nanos;
+use host::{Addr, Member, Members, unit};
+use madsim::runtime::{Handle, Runtime};
+use madsim::time::TimeHandle;
+use tokio_real::runtime::{Builder, RngSeed};
+
+use crate::draw::{Draws, Weather};
+use crate::engine::{Engine, PlanLine, Report, Setup};
+use crate::history::{History, Trace, Watch};
+use crate::model::clock::HostClock;
+use crate::model::disk::Cache;
+use crate::model::files::Files;
+use crate::model::link::LinkLaw;
+use crate::model::share::Share;
+use crate::outcome::{Class, FaultTally, Outcome, SymptomSeen, Verdict};
+use crate::plan::Plan;
+use crate::registry::{Claim, Registry};
+use crate::scenario::{Scenario, Symptom};
+use crate::task::contain_panics;
+use crate::world::{Device, Host as Machine, Links, Plugin, World};
+
+/// Wall clocks begin here: 2026-01-01T00:00:00Z.
+const WALL_BASE_NS: u64 = 1_767_225_600_000_000_000;
+/// What a poll costs madsim's clock on average, in nanoseconds (drawn from 50 to 100).
+const POLL_NS: u64 = 75;
+/// Above this share of virtual time polls distort what is measured.
+pub const TAX_WARN_PPM: u64 = 10_000;
+/// Above this share the run is not a claim.
+pub const TAX_MAX_PPM: u64 = 30_000;
+
+/// How to run.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The seed.
+    pub seed: u64,
+    /// Another interleaving of the same tasks.
+    pub weave: u64,
+    /// Defects to plant.
+    pub plants: Vec<String>,
+    /// Checks to leave out.
+    pub mute: Vec<String>,
+    /// How much to write down.
+    pub trace: Trace,
+    /// A plan that replaces the scenario's faults.
+    pub plan: Option<Plan>,
+    /// Other hash keys, another shell seed, another wall clock: what `verify` puts around a run.
+    pub perturbed: bool,
+}
+
+impl Options {
+    /// A plain run of a seed.
+    pub fn seed(seed: u64) -> Options {
+        Options {
+            seed,
+            weave: 0,
+            plants: Vec::new(),
+            mute: Vec::new(),
+            trace: Trace::Off,
+            plan: None,
+            perturbed: false,
+        }
+    }
+}
+
+/// Runs a scenario under a seed. An error is one of the input, not of the run.
+pub fn run(
+    scenario: &Arc<Scenario>,
+    registry: &'static Registry,
+    options: &Options,
+) -> Result<Outcome, String> {
+    let draws = Draws::new(options.seed);
+    let boot = scenario.boot(registry, &draws)?;
+    let plan = match &options.plan {
+        Some(plan) => plan.clone(),
+        None => Plan::draw(&scenario.faults, &draws),
+    };
+    for word in &options.plants {
+        let node = registry.node(&scenario.cluster.node.0).expect("resolved");
+        if !node.plants.iter().any(|(p, _)| p == word) {
+            let near = host::settings::nearest(word, node.plants.iter().map(|p| p.0));
+            let hint = near.map_or(String::new(), |p| format!("; did you mean `{p}`?"));
+            return Err(format!("node `{}` has no plant `{word}`{hint}", node.word));
+        }
+    }
+    let watches = watches(scenario, registry, &options.mute)?;
+    let setup = setup(scenario, registry, boot, &plan)?;
+    contain_panics();
+    let (scenario, options) = (scenario.clone(), options.clone());
+    let thread = std::thread::Builder::new()
+        .name(format!("seed {}", options.seed))
+        .stack_size(8 << 20)
+        .spawn(move || on_thread(&scenario, &options, draws, setup, watches, plan))
+        .map_err(|e| format!("no thread for the run: {e}"))?;
+    thread.join().map_err(|_| "the simulator itself panicked".to_string())
+}
+
+fn watches(
+    scenario: &Scenario,
+    registry: &Registry,
+    mute: &[String],
+) -> Result<Vec<Watch>, String> {
+    for word in mute {
+        if registry.check(word).is_none() {
+            let near = host::settings::nearest(word, registry.checks.iter().map(|c| c.word));
+            let hint = near.map_or(String::new(), |c| format!("; did you mean `{c}`?"));
+            return Err(format!("no check `{word}` to mute{hint}"));
+        }
+    }
+    let expected = |word: &str| {
+        let symptoms = scenario.shows.iter().flat_map(|s| &s.symptoms);
+        symptoms.into_iter().any(|(_, s)| *s == Symptom::Violates(word.to_string()))
+    };
+    let mut out = Vec::new();
+    let named = scenario.checks.iter().map(|c| (c.word.as_str(), c.argument.as_deref(), &c.text));
+    for (word, argument, text) in named {
+        if mute.iter().any(|m| m == word) {
+            continue;
+        }
+        let known = registry.check(word).expect("resolved");
+        let check = (known.make)(argument)?;
+        let (word, text) = (word.to_string(), text.clone());
+        let expected = expected(&word);
+        out.push(Watch { text, word, claim: known.claim, expected, check, failed: false });
+    }
+    for known in registry.checks.iter().filter(|c| c.claim == Claim::Measures) {
+        let (word, text) = (known.word.to_string(), known.word.to_string());
+        let check = (known.make)(None)?;
+        out.push(Watch { text, word, claim: known.claim, expected: false, check, failed: false });
+    }
+    Ok(out)
+}
+
+fn setup(
+    scenario: &Scenario,
+    registry: &Registry,
+    boot: crate::registry::Boot,
+    plan: &Plan,
+) -> Result<Setup, String> {
+    let mut lines = Vec::new();
+    for drawn in &plan.drawn {
+        let fault = make_fault(registry, &drawn.kind, &drawn.params)?;
+        lines.push((PlanLine::Drawn(drawn.clone()), fault));
+    }
+    for fired in &plan.exact {
+        let fault = make_fault(registry, &fired.kind, &fired.params)?;
+        lines.push((PlanLine::Exact(fired.clone()), fault));
+    }
+    let mut loads = Vec::new();
+    for workload in &scenario.workloads {
+        let (load, first) = (workload.start(), loads.len() as u64);
+        for _ in 0..workload.clients() {
+            loads.push((load.clone(), first));
+        }
+    }
+    Ok(Setup {
+        boot,
+        loads,
+        lines,
+        boot_ns: nanos(scenario.head.boot),
+        duration_ns: nanos(scenario.head.duration),
+        settle_ns: nanos(scenario.head.settle),
+        blackout: scenario.blackout(),
+        skipped: Arc::new(plan.skipped.clone()),
+    })
+}
+
+fn make_fault(
+    registry: &Registry,
+    kind: &str,
+    params: &crate::registry::Params,
+) -> Result<Arc<dyn crate::fault::Fault>, String> {
+    let word = registry.fault(kind).ok_or_else(|| format!("no fault `{kind}`"))?;
+    word.make(params).map_err(|(key, why)| format!("{kind}.{key}: {why}"))
+}
+
+fn on_thread(
+    scenario: &Scenario,
+    options: &Options,
+    draws: Draws,
+    setup: Setup,
+    watches: Vec<Watch>,
+    plan: Plan,
+) -> Outcome {
+    if options.perturbed {
+        // Keys that are taken from the operating system before the runtime can seed them.
+        let _ = RandomState::new();
+    }
+    let seed = draws.schedule_seed(options.weave);
+    let runtime = Runtime::with_seed_and_config(seed, madsim::Config::default());
+    runtime.add_simulator::<Plugin>();
+    let mut shell_seed = seed.to_le_bytes().to_vec();
+    shell_seed.push(u8::from(options.perturbed));
+    let shell = Builder::new_current_thread()
+        .rng_seed(RngSeed::from_bytes(&shell_seed))
+        .build()
+        .expect("a shell without IO needs nothing");
+    let lines = setup.lines.len();
+    let kinds: Vec<String> = plan
+        .drawn
+        .iter()
+        .map(|d| d.kind.clone())
+        .chain(plan.exact.iter().map(|f| f.kind.clone()))
+        .collect();
+    let main = async {
+        let before = canary();
+        let shared = madsim::plugin::simulator::<Plugin>().shared.clone();
+        let mut world = build(scenario, options, draws, &setup);
+        world.effects = vec![0; lines + 1];
+        let history = History::new(watches, world.hosts.len(), options.trace);
+        shared.install(world, history);
+        let report = Engine::new(shared.clone(), setup).await;
+        let after = canary();
+        let (world, history) = shared.take();
+        (world, history, report, (before, after))
+    };
+    // Through the handle: a runtime's own block_on would never come back from a yield.
+    let (world, mut history, report, canary) = shell
+        .handle()
+        .block_on(tokio_real::task::unconstrained(async { runtime.block_on(main) }));
+    history.conclude(&world);
+    judge(scenario, options, plan, &kinds, (world, history, report), canary)
+}
+
+/// What hash order this thread would give: a pure function of seed and of how many maps there were.
+fn canary() -> u64 {
+    RandomState::new().hash_one(0u64)
+}
+
+fn build(scenario: &Scenario, options: &Options, draws: Draws, setup: &Setup) -> World {
+    let time = TimeHandle::current();
+    let handle = Handle::current();
+    let nodes = scenario.cluster.hosts as usize;
+    let hosts = nodes + setup.loads.len();
+    let mut world = World::new(time, draws, scenario.profile.clone(), nodes);
+    let hw = scenario.profile.hardware.clone();
+    let retransmit_ns = nanos(hw.link_retransmit);
+    let law = LinkLaw {
+        latency: hw.link_latency.clone(),
+        bandwidth: hw.link_bandwidth,
+        loss: unit::Ratio(0),
+        retransmit_ns,
+        retransmit_max_ns: retransmit_ns.saturating_mul(10),
+    };
+    world.links = Links::new(hosts, nodes, &law);
+    world.plants.clone_from(&options.plants);
+    world.bytes_max = scenario.limits.memory.0;
+    world.polls_max = scenario.limits.polls;
+    world.wall_base = WALL_BASE_NS + if options.perturbed { 86_400_000_000_007 } else { 0 };
+    let shared_device = hw.disk_devices.0 == "shared";
+    for number in 0..hosts {
+        let is_node = number < nodes;
+        let name =
+            if is_node { format!("n{}", number + 1) } else { format!("c{}", number - nodes + 1) };
+        if number == 0 || !(shared_device && is_node) {
+            let share = Share::new(1, 500_000);
+            let (armed, stalled_at, stalls, stalled_by) = (None, None, 0, 0);
+            let jobs = std::collections::BTreeMap::new();
+            world.devices.push(Device { share, armed, stalled_at, stalls, stalled_by, jobs });
+        }
+        let device = if shared_device && is_node { 0 } else { world.devices.len() - 1 };
+        let node = handle.create_node().name(&name).build();
+        world.names.insert(name.clone(), number);
+        world.hosts.push(Machine {
+            boot: u32::from(!is_node),
+            live: !is_node,
+            powered: true,
+            paused_at: None,
+            paused_by: 0,
+            stopping: false,
+            stop_waiters: Vec::new(),
+            threads: Vec::new(),
+            cpu: Share::new(hw.cores as u32, nanos(hw.quantum)),
+            cpu_armed: None,
+            clock: clock(&draws, &hw, number as u64, world.wall_base),
+            files: Files::new(hw.disk_capacity),
+            cache: Cache::new(&world.disk_law),
+            writeback_armed: false,
+            open_files: std::collections::BTreeMap::new(),
+            warm: std::collections::BTreeSet::new(),
+            device,
+            weather: Weather::default(),
+            node,
+            tasks: Vec::new(),
+            error: None,
+            name,
+        });
+    }
+    world.members = members(nodes);
+    world
+}
+
+fn clock(
+    draws: &Draws,
+    hw: &crate::profile::Hardware,
+    host: u64,
+    wall_base: u64,
+) -> HostClock {
+    let mut rng = draws.stream("clock", host, 0);
+    let origin = rng.between(1, 3_600) * 1_000_000_000;
+    let most = nanos(hw.clock_offset);
+    let offset = rng.between(0, 2 * most) as i64 - most as i64;
+    let mut clock = HostClock::new(origin, wall_base, offset);
+    let drift = rng.between(0, 2 * hw.clock_drift_ppm) as i64 - hw.clock_drift_ppm as i64;
+    clock.set_drift(0, drift);
+    clock
+}
+
+fn members(nodes: usize) -> Members {
+    let member = |id: usize| Member {
+        id: id as u64,
+        name: format!("n{id}"),
+        peer_addr: Addr(format!("n{id}:7000")),
+        client_addr: Addr(format!("n{id}:8000")),
+    };
+    Members { me: 0, all: (1..=nodes).map(member).collect() }
+}
+
+fn judge(
+    scenario: &Scenario,
+    options: &Options,
+    plan: Plan,
+    kinds: &[String],
+    (world, history, report, ): (World, History, Report),
+    canary: (u64, u64),
+) -> Outcome {
+    let virtual_ns = world.now();
+    let mut measures = history.measures.clone();
+    if measures.is_empty() {
+        let view = crate::check::View { world: &world, roles: &history.roles };
+        measures = history.watches.iter().flat_map(|w| w.check.measures(&view)).collect();
+    }
+    let shown = symptoms(scenario, &history, &measures);
+    let unexpected = history.violations.iter().any(|v| {
+        let watch = history.watches.iter().find(|w| w.word == v.check);
+        watch.is_none_or(|w| !w.expected)
+    });
+    let class = match report.class {
+        Some(class) => Some(class),
+        None if unexpected => Some(Class::Safety),
+        None => None,
+    };
+    let verdict = match class {
+        Some(_) => Verdict::Fail,
+        None if history.acks < scenario.min_acks => Verdict::Vacuous,
+        None if shown.is_empty() => Verdict::Pass,
+        None if shown.iter().all(|s| s.holds) => Verdict::Shown,
+        None => Verdict::NotShown,
+    };
+    let sometimes = history
+        .watches
+        .iter()
+        .filter(|w| w.claim == Claim::Sometimes)
+        .map(|w| (w.word.clone(), w.check.count()))
+        .collect();
+    Outcome {
+        scenario: scenario.name.clone(),
+        seed: options.seed,
+        verdict,
+        class,
+        digest: world.digest.hex(),
+        checkpoints: world.digest.checkpoints().to_vec(),
+        canary,
+        virtual_ns,
+        events: world.digest.entries(),
+        polls: world.polls,
+        poll_tax_ppm: world.polls * POLL_NS * 1_000_000 / virtual_ns.max(1),
+        measures,
+        sometimes,
+        faults: tally(kinds, &report, &world.effects),
+        shown,
+        drawn: plan.drawn,
+        fired: report.fired.into_iter().map(|(_, fired)| fired).collect(),
+        violations: history.violations,
+        trace: history.trace,
+    }
+}
+
+fn symptoms(
+    scenario: &Scenario,
+    history: &History,
+    measures: &[crate::check::Measure],
+) -> Vec<SymptomSeen> {
+    let Some(shows) = &scenario.shows else { return Vec::new() };
+    let seen = |(text, symptom): &(String, Symptom)| {
+        let (value, holds) = match symptom {
+            Symptom::Violates(check) => {
+                let violated = history.violations.iter().any(|v| v.check == *check);
+                (if violated { "violated" } else { "holds" }.to_string(), violated)
+            }
+            Symptom::Measured { name, compare, value } => {
+                match measures.iter().find(|m| m.name == name) {
+                    Some(m) => match Symptom::holds(*compare, value, m) {
+                        Ok(holds) => (show(m), holds),
+                        Err(why) => (why, false),
+                    },
+                    None => (format!("there is no measure `{name}`"), false),
+                }
+            }
+        };
+        SymptomSeen { symptom: text.clone(), value, holds }
+    };
+    shows.symptoms.iter().map(seen).collect()
+}
+
+/// A measure for people.
+pub fn show(measure: &crate::check::Measure) -> String {
+    use crate::check::Unit;
+    match measure.unit {
+        Unit::Time => format!("{} ms", unit::millis(measure.value)),
+        Unit::Bytes => format!("{:.1} MB", measure.value as f64 / 1e6),
+        Unit::Rate => format!("{:.1} /s", measure.value as f64 / 1e3),
+        Unit::Count => measure.value.to_string(),
+    }
+}
+
+fn tally(kinds: &[String], report: &Report, effects: &[u64]) -> Vec<FaultTally> {
+    let mut out: Vec<FaultTally> = Vec::new();
+    for (line, kind) in kinds.iter().enumerate() {
+        let i = out.iter().position(|t| t.kind == *kind).unwrap_or_else(|| {
+            out.push(FaultTally { kind: kind.clone(), drawn: 0, fired: 0, effects: 0 });
+            out.len() - 1
+        });
+        out[i].drawn += 1;
+        out[i].fired += report.fired.iter().filter(|(l, _)| *l == line).count() as u64;
+        out[i].effects += effects.get(line).copied().unwrap_or(0);
+    }
+    out
+}
+
+/// A long-lived registry, as runs on many threads want it.
+pub fn leak(registry: Registry) -> &'static Registry {
+    Box::leak(Box::new(registry))
+}

@@ -1,0 +1,422 @@
+//! A scenario: one sentence `cause_verb_effect` as a file. Reading it resolves every word against the
+//! registry and every value against its allowed range, and remembers where each value came from.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use host::settings::{Field, Setting, Settings, Text, nearest};
+use host::unit::{Ratio, Size, parse_duration, parse_size};
+
+use crate::check::{Measure, Unit};
+use crate::doc::{Doc, Effective, Problem, Reader, Value};
+use crate::draw::Draws;
+use crate::plan::FaultSpec;
+use crate::profile::Profile;
+use crate::registry::{Boot, Claim, Params, Registry};
+use crate::workload::Workload;
+
+host::settings! {
+    /// The head of a scenario.
+    pub struct Head {
+        /// One line.
+        title: Text = "";
+        /// What happens and why it matters.
+        about: Text = "";
+        /// The machine: a file of sim/profiles.
+        profile: Text = "";
+        /// The load ends when it is done, or at this time.
+        duration: Duration = "60s", "1ms..24h";
+        /// After everything is healed, what must come about has so long to do so.
+        settle: Duration = "10s", "1ms..24h";
+        /// From the start to the load.
+        boot: Duration = "1s", "0ns..1h";
+    }
+}
+
+host::settings! {
+    /// The system under test.
+    pub struct Cluster {
+        /// The node's word.
+        node: Text = "";
+        /// How many hosts run it.
+        hosts: u64 = "5", "1..64";
+    }
+}
+
+host::settings! {
+    /// What `[check]` may say besides its lists.
+    pub struct CheckHead {
+        /// A run with fewer acknowledged operations is vacuous.
+        min_acks: u64 = "1", "0..1000000000";
+    }
+}
+
+host::settings! {
+    /// What `[shows]` may say besides its symptoms.
+    pub struct ShowsHead {
+        /// The scenario in which the symptoms are gone.
+        cure: Text = "";
+        /// A sweep shows the illness when this share of its seeds does.
+        share: Ratio = "100%";
+    }
+}
+
+host::settings! {
+    /// How much a CI job sweeps.
+    pub struct Budget {
+        /// Seeds, counted from 0.
+        seeds: u64 = "20", "1..1000000";
+        /// Seconds after which no new seed begins.
+        seconds: u64 = "60", "1..3600";
+    }
+}
+
+host::settings! {
+    /// Bounds after which a run is given up.
+    pub struct Limits {
+        /// Bytes that the run may hold: file contents, queues, history.
+        memory: Size = "16GiB", "1MiB..1024GiB";
+        /// Polls that the run may take.
+        polls: u64 = "200000000", "1000..100000000000";
+    }
+}
+
+/// How a symptom compares.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Compare {
+    /// At least.
+    AtLeast,
+    /// At most.
+    AtMost,
+    /// Exactly.
+    Equal,
+}
+
+/// What a run must show.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Symptom {
+    /// A measure compared to a value.
+    Measured {
+        /// The measure's name.
+        name: String,
+        /// How.
+        compare: Compare,
+        /// The value as written.
+        value: String,
+    },
+    /// That check is expected to fail.
+    Violates(String),
+}
+
+impl Symptom {
+    fn parse(text: &str) -> Result<Symptom, String> {
+        if let Some(rest) = text.strip_prefix("violates(") {
+            let check = rest.strip_suffix(')').ok_or("a parenthesis is missing")?;
+            return Ok(Symptom::Violates(check.trim().to_string()));
+        }
+        for (sign, compare) in
+            [(">=", Compare::AtLeast), ("<=", Compare::AtMost), ("==", Compare::Equal)]
+        {
+            if let Some((name, value)) = text.split_once(sign) {
+                let (name, value) = (name.trim().to_string(), value.trim().to_string());
+                if [Unit::Time, Unit::Bytes, Unit::Count].iter().all(|u| !comparable(&value, *u)) {
+                    return Err(format!("`{value}` is neither a number nor a quantity"));
+                }
+                return Ok(Symptom::Measured { name, compare, value });
+            }
+        }
+        Err(format!("`{text}` is not a symptom; write \"NAME >= VALUE\" or \"violates(CHECK)\""))
+    }
+
+    /// Whether a measure bears the symptom out; an error if units do not fit.
+    pub fn holds(compare: Compare, value: &str, measure: &Measure) -> Result<bool, String> {
+        let wanted = quantity(value, measure.unit)
+            .ok_or_else(|| format!("`{value}` is no value in {}", measure.unit.word()))?;
+        Ok(match compare {
+            Compare::AtLeast => measure.value >= wanted,
+            Compare::AtMost => measure.value <= wanted,
+            Compare::Equal => measure.value == wanted,
+        })
+    }
+}
+
+fn comparable(value: &str, unit: Unit) -> bool {
+    quantity(value, unit).is_some()
+}
+
+fn quantity(value: &str, unit: Unit) -> Option<u64> {
+    match unit {
+        Unit::Time => parse_duration(value).ok().map(host::unit::nanos),
+        Unit::Bytes => parse_size(value).ok().map(|s| s.0),
+        Unit::Count => value.parse().ok(),
+        Unit::Rate => value.parse::<u64>().ok().and_then(|n| n.checked_mul(1000)),
+    }
+}
+
+/// What the scenario exists to show.
+#[derive(Clone, Debug)]
+pub struct Shows {
+    /// All of them must be there.
+    pub symptoms: Vec<(String, Symptom)>,
+    /// The scenario without the illness.
+    pub cure: Option<String>,
+    /// The share of seeds that must show it.
+    pub share: Ratio,
+}
+
+/// A check that the scenario names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CheckUse {
+    /// As written: `leader_within(5s)`.
+    pub text: String,
+    /// The check's word.
+    pub word: String,
+    /// What stands in parentheses.
+    pub argument: Option<String>,
+}
+
+/// A scenario, ready to run.
+#[derive(Clone)]
+pub struct Scenario {
+    /// The file's name without ending.
+    pub name: String,
+    /// Head.
+    pub head: Head,
+    /// Machine.
+    pub profile: Profile,
+    /// System under test.
+    pub cluster: Cluster,
+    /// The node's configuration as written.
+    pub config: Params,
+    /// Configuration keys of which each seed draws one value.
+    pub choices: BTreeMap<String, Vec<String>>,
+    /// Loads.
+    pub workloads: Vec<Arc<dyn Workload>>,
+    /// Faults.
+    pub faults: Vec<FaultSpec>,
+    /// Checks by kind of claim.
+    pub checks: Vec<CheckUse>,
+    /// Vacuous below this many acknowledgements.
+    pub min_acks: u64,
+    /// What it shows.
+    pub shows: Option<Shows>,
+    /// Measures to print first.
+    pub columns: Vec<String>,
+    /// CI's budget.
+    pub ci: Budget,
+    /// Bounds.
+    pub limits: Limits,
+    /// Every value in force and its origin.
+    pub effective: Vec<Effective>,
+}
+
+impl Scenario {
+    /// Resolves a document that holds the scenario's keys and, below `profile`, the machine's.
+    pub fn read(name: &str, doc: &Doc, registry: &Registry) -> Result<Scenario, Vec<Problem>> {
+        let mut reader = Reader::new(doc);
+        let r = &mut reader;
+        let head: Head = r.settings("", "");
+        for (key, text) in [("title", &head.title), ("profile", &head.profile)] {
+            if text.0.is_empty() {
+                r.problem(key, format!("a scenario needs `{key}`"));
+            }
+        }
+        let profile = Profile::read(r);
+        let cluster: Cluster = r.settings("cluster", "");
+        let (config, choices) = read_config(r, registry, &cluster);
+        let workloads = read_workloads(r, registry);
+        let faults = (0..doc.count("fault"))
+            .filter_map(|i| FaultSpec::read(r, registry, i, cluster.hosts))
+            .collect();
+        let checks = read_checks(r, registry);
+        let check: CheckHead = r.settings("check", "");
+        let shows = read_shows(r, registry);
+        let columns = r.many("measure", "columns");
+        let ci = r.settings("ci", "");
+        let limits = r.settings("limits", "");
+        r.finish();
+        if !reader.problems.is_empty() {
+            return Err(reader.problems);
+        }
+        Ok(Scenario {
+            name: name.to_string(),
+            head,
+            profile,
+            cluster,
+            config,
+            choices,
+            workloads,
+            faults,
+            checks,
+            min_acks: check.min_acks,
+            shows,
+            columns,
+            ci,
+            limits,
+            effective: reader.effective,
+        })
+    }
+
+    /// The node as this seed configures it.
+    pub fn boot(&self, registry: &Registry, draws: &Draws) -> Result<Boot, String> {
+        let word = registry.node(&self.cluster.node.0).expect("the node was resolved");
+        let mut config = self.config.clone();
+        for (i, (key, values)) in self.choices.iter().enumerate() {
+            let pick = draws.stream("config", i as u64, 0).below(values.len() as u64);
+            config.insert(key.clone(), values[pick as usize].clone());
+        }
+        word.make(&config).map_err(|(key, why)| format!("cluster.config.{key}: {why}"))
+    }
+
+    /// Whether the run ends with a blackout: some check reads back what was promised.
+    pub fn blackout(&self) -> bool {
+        self.checks.iter().any(|c| c.word == "acked_durable")
+    }
+}
+
+fn read_config(
+    r: &mut Reader<'_>,
+    registry: &Registry,
+    cluster: &Cluster,
+) -> (Params, BTreeMap<String, Vec<String>>) {
+    let (mut config, mut choices) = (Params::new(), BTreeMap::new());
+    let Some(word) = registry.node(&cluster.node.0) else {
+        let near = nearest(&cluster.node.0, registry.nodes.iter().map(|w| w.word));
+        let hint = near.map_or(String::new(), |w| format!("; did you mean `{w}`?"));
+        r.problem("cluster.node", format!("no node `{}`{hint}", cluster.node.0));
+        r.accept_below("cluster.config");
+        r.accept_below("cluster.draw");
+        return (config, choices);
+    };
+    let one = |name: &str, text: &str| {
+        let params = Params::from([(name.to_string(), text.to_string())]);
+        match word.make(&params) {
+            Err((key, why)) if !key.is_empty() => Err(why),
+            _ => Ok(()),
+        }
+    };
+    r.fields("cluster.config", "", &word.fields, &mut |name, text| {
+        config.insert(name.to_string(), text.to_string());
+        one(name, text)
+    });
+    let drawable: Vec<Field> =
+        word.fields.iter().map(|f| Field { default: "", ..f.clone() }).collect();
+    for field in &drawable {
+        let key = r.expect("cluster.draw", field.name);
+        let Some(item) = r.doc.get(&key).cloned() else { continue };
+        let values = match item.value {
+            Value::Many(values) if !values.is_empty() => values,
+            _ => {
+                r.problem(&key, "a list of values to draw from is wanted here");
+                continue;
+            }
+        };
+        for value in &values {
+            if let Err(why) = one(field.name, value) {
+                r.problem(&key, why);
+            }
+        }
+        r.effective.push(Effective { key, value: values.join(" | "), origin: item.place });
+        choices.insert(field.name.to_string(), values);
+    }
+    if r.problems.is_empty() {
+        if let Err((_, why)) = word.make(&config) {
+            r.problem("cluster.config", why);
+        }
+    }
+    (config, choices)
+}
+
+fn read_workloads(r: &mut Reader<'_>, registry: &Registry) -> Vec<Arc<dyn Workload>> {
+    let mut out = Vec::new();
+    let count = r.doc.count("workload");
+    if count == 0 {
+        r.problem("workload", "a scenario needs at least one [[workload]]");
+    }
+    for i in 0..count {
+        let section = format!("workload.{i}");
+        let kind = r.one(&section, "kind").unwrap_or_default();
+        r.note(&format!("{section}.kind"));
+        let Some(word) = registry.workload(&kind) else {
+            let near = nearest(&kind, registry.workloads.iter().map(|w| w.word));
+            let hint = near.map_or(String::new(), |w| format!("; did you mean `{w}`?"));
+            r.problem(&format!("{section}.kind"), format!("no workload `{kind}`{hint}"));
+            r.accept_below(&section);
+            continue;
+        };
+        let mut params = Params::new();
+        let before = r.problems.len();
+        r.fields(&section, "", &word.fields, &mut |name, text| {
+            params.insert(name.to_string(), text.to_string());
+            let one = Params::from([(name.to_string(), text.to_string())]);
+            match word.make(&one) {
+                Err((key, why)) if !key.is_empty() => Err(why),
+                _ => Ok(()),
+            }
+        });
+        if r.problems.len() > before {
+            continue;
+        }
+        match word.make(&params) {
+            Ok(workload) => out.push(workload),
+            Err((_, why)) => r.problem(&section, why),
+        }
+    }
+    out
+}
+
+fn read_checks(r: &mut Reader<'_>, registry: &Registry) -> Vec<CheckUse> {
+    let mut out: Vec<CheckUse> = Vec::new();
+    for claim in [Claim::Always, Claim::Eventually, Claim::Sometimes] {
+        for text in r.many("check", claim.word()) {
+            let (word, argument) = match text.strip_suffix(')').and_then(|t| t.split_once('(')) {
+                Some((word, argument)) => (word.to_string(), Some(argument.to_string())),
+                None => (text.clone(), None),
+            };
+            let key = format!("check.{}", claim.word());
+            match registry.check(&word) {
+                Some(known) if known.claim != claim => {
+                    let right = known.claim.word();
+                    r.problem(&key, format!("`{word}` belongs to `{right}`"));
+                }
+                Some(known) => match (known.make)(argument.as_deref()) {
+                    Ok(_) if out.iter().any(|c| c.word == word) => {
+                        r.problem(&key, format!("`{word}` stands here twice"));
+                    }
+                    Ok(_) => out.push(CheckUse { text, word, argument }),
+                    Err(why) => r.problem(&key, why),
+                },
+                None => {
+                    let near = nearest(&word, registry.checks.iter().map(|c| c.word));
+                    let hint = near.map_or(String::new(), |w| format!("; did you mean `{w}`?"));
+                    r.problem(&key, format!("no check `{word}`{hint}"));
+                }
+            }
+        }
+    }
+    out
+}
+
+fn read_shows(r: &mut Reader<'_>, registry: &Registry) -> Option<Shows> {
+    let head: ShowsHead = r.settings("shows", "");
+    let mut symptoms = Vec::new();
+    for text in r.many("shows", "symptoms") {
+        match Symptom::parse(&text) {
+            Ok(Symptom::Violates(check)) if registry.check(&check).is_none() => {
+                r.problem("shows.symptoms", format!("no check `{check}`"));
+            }
+            Ok(symptom) => symptoms.push((text, symptom)),
+            Err(why) => r.problem("shows.symptoms", why),
+        }
+    }
+    if symptoms.is_empty() {
+        if r.doc.has_table("shows") {
+            r.problem("shows", "what it shows is missing: `symptoms = [..]`");
+        }
+        return None;
+    }
+    let cure = Some(head.cure.0).filter(|c| !c.is_empty());
+    Some(Shows { symptoms, cure, share: head.share })
+}
+

@@ -1,0 +1,72 @@
+//! Loads: who asks for what. A workload is an async function of one client; it knows the node's client
+//! library and nothing of the faults. What it asks and what it is told it records through its own host.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use host::{Host, Members};
+
+use crate::event::{ClientEvent, OpEnd};
+
+/// A boxed future of a client.
+pub type ClientFuture = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// A load as a scenario describes it.
+pub trait Workload: Send + Sync {
+    /// How many clients it has; each gets a host of its own.
+    fn clients(&self) -> u64;
+    /// The load of one run; what it remembers ends with the run.
+    fn start(&self) -> Arc<dyn Load>;
+}
+
+/// The load of one run.
+pub trait Load: Send + Sync {
+    /// One client's load; ends when it has asked for all it wants.
+    fn load(self: Arc<Self>, client: Client) -> ClientFuture;
+    /// One client's reading back after the blackout of what it was promised.
+    fn read_back(self: Arc<Self>, client: Client) -> ClientFuture;
+}
+
+/// One client: its machine, its number, and the cluster it talks to.
+#[derive(Clone)]
+pub struct Client {
+    /// The client's own machine.
+    pub host: Host,
+    /// Counted from 0 within the run.
+    pub number: u64,
+    /// The cluster.
+    pub members: Members,
+    /// Operations that the plan leaves out.
+    pub(crate) skipped: Arc<Vec<(u64, u64)>>,
+}
+
+impl Client {
+    /// Whether the plan leaves this operation out (an artifact that was shrunk).
+    pub fn skips(&self, op: u64) -> bool {
+        self.skipped.contains(&(self.number, op))
+    }
+
+    /// Records a request.
+    pub fn invoked(&self, op: u64, kind: &'static str, key: &str, value: u64) {
+        let key = key.to_string();
+        self.host.emit(ClientEvent::Invoked { client: self.number, op, kind, key, value });
+    }
+
+    /// Records an outcome.
+    pub fn returned(&self, op: u64, end: OpEnd, version: u64, value: u64) {
+        self.host.emit(ClientEvent::Returned { client: self.number, op, end, version, value });
+    }
+
+    /// Records what a key reads as after the blackout: (version, value).
+    pub fn read_back(&self, key: &str, found: Option<(u64, u64)>) {
+        let key = key.to_string();
+        self.host.emit(ClientEvent::ReadBack { client: self.number, key, found });
+    }
+
+    /// Records that a key could not be read after the blackout.
+    pub fn read_back_failed(&self, key: &str) {
+        let key = key.to_string();
+        self.host.emit(ClientEvent::ReadBackFailed { client: self.number, key });
+    }
+}
