@@ -1,12 +1,12 @@
-//! The real program: `cargo real store --me 1 ...` runs the node code that the simulator runs, on real
-//! sockets and a real disk. It reads its arguments, starts one machine, runs one node on it, and turns
-//! SIGINT and SIGTERM into a graceful stop. It knows nothing of what a node does.
+//! The real program: `cargo real store --me 1 ...` runs the node code that the simulator runs, on
+//! real sockets and a real disk. It reads its arguments, starts one machine, runs one node on it,
+//! and turns SIGINT and SIGTERM into a graceful stop. It knows nothing of what a node does.
 //!
-//! Exit codes: 0 stopped as asked, 3 a task panicked, 64 usage, 74 input/output, 130 a second signal.
-//! Log lines go to stderr; `WAVETANK_LOG` selects them (default `wavetank=info,warn`).
+//! Exit codes: 0 stopped as asked, 3 a task panicked, 64 usage, 74 input/output, 130 a second
+//! signal. Log lines go to stderr; `WAVETANK_LOG` selects them (default `wavetank=info,warn`).
 //!
-//! This file is the shell around the nodes, so the ban list of `nodes/clippy.toml` does not bind it:
-//! somebody has to print, read arguments and wait for signals.
+//! This file is the shell around the nodes, so the ban list of `nodes/clippy.toml` does not bind
+//! it: somebody has to print, read arguments and wait for signals.
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, clippy::disallowed_macros)]
 
 #[cfg(madsim)]
@@ -16,9 +16,7 @@ fn main() {
 }
 
 #[cfg(not(madsim))]
-fn main() -> std::process::ExitCode {
-    real::main()
-}
+use real::main;
 
 #[cfg(not(madsim))]
 mod real {
@@ -40,26 +38,19 @@ mod real {
     const USAGE: &str = "\
 Runs one node of a cluster on real sockets and a real disk.
 
-usage: wavetank-node store --me N --peers ADDR,... --clients ADDR,... --data DIR [--set KEY=VALUE ...]
+usage: wavetank-node store --me N --peers ADDR,... --clients ADDR,... --data DIR [--set KEY=VALUE]
 
   --me N               which of the peers this node is, counted from 1
   --peers ADDR,...     where the members listen for each other, in the order of their ids
   --clients ADDR,...   where the members listen for clients, in the same order
   --data DIR           the node's folder; created if missing
   --set KEY=VALUE ...  settings of the node
-  --help               this text
 
-example: three nodes on one computer, this is the first
-  wavetank-node store --me 1 --peers 127.0.0.1:7001,127.0.0.1:7002,127.0.0.1:7003 \\
-    --clients 127.0.0.1:8001,127.0.0.1:8002,127.0.0.1:8003 --data /tmp/n1";
+example: --me 1 --peers 127.0.0.1:7001,127.0.0.1:7002 --clients 127.0.0.1:8001,127.0.0.1:8002";
 
     const OPTIONS: [&str; 6] = ["--me", "--peers", "--clients", "--data", "--set", "--help"];
 
-    struct Order {
-        members: Members,
-        data: PathBuf,
-        config: store::Config,
-    }
+    type Order = (Members, PathBuf, store::Config);
 
     pub fn main() -> ExitCode {
         let args: Vec<String> = std::env::args().skip(1).collect();
@@ -86,24 +77,22 @@ example: three nodes on one computer, this is the first
         })
     }
 
-    fn run(order: Order) -> io::Result<ExitCode> {
-        let name = format!("n{}", order.members.me);
-        let machine = Machine::builder(&name, order.data).start()?;
+    fn run((members, data, config): Order) -> io::Result<ExitCode> {
+        let name = format!("n{}", members.me);
+        let machine = Machine::builder(&name, data).start()?;
         let shell = tokio_real::runtime::Builder::new_current_thread().enable_all().build()?;
-        let outcome = shell.block_on(watch(&machine, order.config, order.members));
+        let outcome = shell.block_on(watch(&machine, config, members));
         machine.settle(GRACE);
         let panics = machine.panics();
         machine.shutdown();
-        for panic in &panics {
-            eprintln!("wavetank-node: {panic}");
-        }
+        panics.iter().for_each(|panic| eprintln!("wavetank-node: {panic}"));
         if panics.is_empty() { outcome.map(|()| ExitCode::SUCCESS) } else { Ok(ExitCode::from(3)) }
     }
 
     /// Runs the node until it ends, or until it was asked to and did not for too long.
     async fn watch(machine: &Machine, config: store::Config, members: Members) -> io::Result<()> {
-        let (mut interrupt, mut terminate) =
-            (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut terminate = signal(SignalKind::terminate())?;
         let (tx, mut ended) = oneshot::channel();
         let host = machine.host();
         let node = host.clone();
@@ -111,27 +100,23 @@ example: three nodes on one computer, this is the first
             let _ = tx.send(store::run(node, config, members).await);
         });
         let mut asked = false;
-        let overdue = async {
-            // A signal asks for the stop, or a panic does.
-            host.stopping().await;
-            tokio_real::time::sleep(GRACE).await;
-        };
+        // A signal asks for the stop, or a panic does.
+        let overdue = async { (host.stopping().await, tokio_real::time::sleep(GRACE).await) };
         let mut overdue = std::pin::pin!(overdue);
         loop {
             tokio_real::select! {
                 outcome = &mut ended => {
                     return outcome.unwrap_or_else(|_| Err(io::Error::other("the node panicked")));
                 }
-                () = &mut overdue => {
+                _ = &mut overdue => {
                     return Err(io::Error::other(format!("the node did not stop within {GRACE:?}")));
                 }
                 _ = interrupt.recv() => {}
                 _ = terminate.recv() => {}
             }
-            if asked {
+            if std::mem::replace(&mut asked, true) {
                 std::process::exit(130);
             }
-            asked = true;
             machine.stop();
         }
     }
@@ -146,10 +131,7 @@ example: three nodes on one computer, this is the first
         let mut config = store::Config::default();
         let mut rest = args[1..].iter().peekable();
         while let Some(option) = rest.next() {
-            if !OPTIONS.contains(&option.as_str()) {
-                let near = nearest(option, OPTIONS).map(|n| format!("; did you mean `{n}`?"));
-                return Err(format!("`{option}` is no option{}", near.unwrap_or_default()));
-            }
+            known("option", option, &OPTIONS)?;
             let value = rest.next().ok_or_else(|| format!("{option} needs a value"))?;
             match option.as_str() {
                 "--me" => me = Some(value.parse::<u64>().map_err(|_| bad(option, value))?),
@@ -164,13 +146,10 @@ example: three nodes on one computer, this is the first
                 }
             }
         }
-        let missing = |option: &str| format!("{option} is missing");
-        let (peers, clients) = (
-            peers.ok_or_else(|| missing("--peers"))?,
-            clients.ok_or_else(|| missing("--clients"))?,
-        );
-        let members = members(me.ok_or_else(|| missing("--me"))?, peers, clients)?;
-        Ok(Order { members, data: data.ok_or_else(|| missing("--data"))?, config })
+        let (peers, clients) =
+            (peers.ok_or("--peers is missing")?, clients.ok_or("--clients is missing")?);
+        let members = members(me.ok_or("--me is missing")?, peers, clients)?;
+        Ok((members, data.ok_or("--data is missing")?, config))
     }
 
     fn members(me: u64, peers: Vec<Addr>, clients: Vec<Addr>) -> Result<Members, String> {
@@ -181,7 +160,7 @@ example: three nodes on one computer, this is the first
         if me == 0 || me > count as u64 {
             return Err(format!("--me {me} is none of the {count} peers; allowed: 1 to {count}"));
         }
-        let member = |(id, (peer_addr, client_addr)): (u64, (Addr, Addr))| Member {
+        let member = |(id, (peer_addr, client_addr))| Member {
             id,
             name: format!("n{id}"),
             peer_addr,
@@ -191,11 +170,10 @@ example: three nodes on one computer, this is the first
     }
 
     fn addresses(option: &str, list: &str) -> Result<Vec<Addr>, String> {
-        let addr = |text: &str| match text.rsplit_once(':') {
-            Some((host, port)) if !host.is_empty() && port.parse::<u16>().is_ok() => {
-                Ok(Addr::from(text))
-            }
-            _ => Err(bad(option, text)),
+        let good = |(host, port): (&str, &str)| !host.is_empty() && port.parse::<u16>().is_ok();
+        let addr = |text: &str| match text.rsplit_once(':').is_some_and(good) {
+            true => Ok(Addr::from(text)),
+            false => Err(bad(option, text)),
         };
         list.split(',').map(str::trim).map(addr).collect()
     }
@@ -209,11 +187,16 @@ example: three nodes on one computer, this is the first
         let Some((key, value)) = pair.split_once('=') else {
             return Err(format!("--set takes KEY=VALUE, not `{pair}`"));
         };
-        let names = store::Config::fields().into_iter().map(|field| field.name);
-        if !names.clone().any(|name| name == key) {
-            let near = nearest(key, names).map(|n| format!("; did you mean `{n}`?"));
-            return Err(format!("store has no setting `{key}`{}", near.unwrap_or_default()));
-        }
+        let names: Vec<&str> = store::Config::fields().iter().map(|field| field.name).collect();
+        known("setting of store", key, &names)?;
         config.set(key, value).map_err(|why| format!("{key}: {why}"))
+    }
+
+    fn known(what: &str, word: &str, words: &[&str]) -> Result<(), String> {
+        if words.contains(&word) {
+            return Ok(());
+        }
+        let near = nearest(word, words.iter().copied()).map(|n| format!("; did you mean `{n}`?"));
+        Err(format!("`{word}` is no {what}{}", near.unwrap_or_default()))
     }
 }

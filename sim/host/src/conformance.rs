@@ -1,11 +1,13 @@
-//! The conformance suite: what a node may rely on, whichever arm answers. One list of cases, run against the
-//! real arm by this crate's tests and against the simulated one by the kernel's, so that the fake is tested
-//! against the truth. A case is plain async code that knows only handles and a [`Bench`].
+//! The conformance suite: what a node may rely on, whichever arm answers. One list of cases, run
+//! against the real arm by this crate's tests and against the simulated one by the kernel's, so
+//! that the fake is tested against the truth. A case is plain async code that knows only handles
+//! and a [`Bench`].
 //!
-//! The rules for who runs it: a fresh bench per case; the case's future is polled by a task of host `n1`;
-//! what happens on `n2` happens in tasks of `n2`. Simulated, the price list must price the work kind
-//! [`HOLD_KIND`] at [`HOLD`]; the links are healthy and a round trip takes a few milliseconds at most.
-//! Waits are generous where an arm may be slow and exact where it may not be early.
+//! The rules for who runs it: a fresh bench per case; the case's future is polled by a task of host
+//! `n1`; what happens on `n2` happens in tasks of `n2`. Simulated, the price list must price the
+//! work kind [`HOLD_KIND`] at [`HOLD`]; the links are healthy and a round trip takes a few
+//! milliseconds at most. Waits are generous where an arm may be slow and exact where it may not be
+//! early.
 //!
 //! Not here: what survives a power loss (checked on the disk model), and how long anything takes.
 

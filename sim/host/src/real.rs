@@ -1,16 +1,17 @@
-//! The real arm: a host on tokio and the operating system. It compiles in both worlds, because the suite in
-//! [`crate::conformance`] tests the simulated arm against it.
+//! The real arm: a host on tokio and the operating system. It compiles in both worlds, because the
+//! suite in [`crate::conformance`] tests the simulated arm against it.
 //!
-//! Every named thread is one OS thread with a single-threaded runtime, so "while one task holds the thread
-//! no other task of it is polled" needs no machinery here and `Op::Hold` completes at once: the job itself
-//! takes the time. Sockets, timers and file operations live on one small shared runtime. An operation is a
-//! boxed future under its ticket; polling the ticket polls the future.
+//! Every named thread is one OS thread with a single-threaded runtime, so "while one task holds the
+//! thread no other task of it is polled" needs no machinery here and `Op::Hold` completes at once:
+//! the job itself takes the time. Sockets, timers and file operations live on one small shared
+//! runtime. An operation is a boxed future under its ticket; polling the ticket polls the future.
 //!
-//! Sleeps have the resolution of tokio's timer (1 ms, never early). `planted` is false, work has no price,
-//! random streams begin at the operating system's entropy. A panic ends its task, is recorded, and asks the
-//! machine to stop; the process decides what to do about it.
+//! Sleeps have the resolution of tokio's timer (1 ms, never early). `planted` is false, work has no
+//! price, random streams begin at the operating system's entropy. A panic ends its task, is
+//! recorded, and asks the machine to stop; the process decides what to do about it.
 //!
-//! A machine is one boot. After `shutdown` (or a drop) every operation of it fails and starts nothing.
+//! A machine is one boot. After `shutdown` (or a drop) every operation of it fails and starts
+//! nothing.
 
 mod disk;
 mod net;
@@ -69,8 +70,8 @@ pub struct Builder {
 }
 
 impl Builder {
-    /// The longest frame that is sent or received; default 64 MiB. A longer one is refused by its length
-    /// alone, and the connection that announced it is broken.
+    /// The longest frame that is sent or received; default 64 MiB. A longer one is refused by its
+    /// length alone, and the connection that announced it is broken.
     ///
     /// # Panics
     /// If the length does not fit the 32 bits in front of a frame.
@@ -80,13 +81,15 @@ impl Builder {
         self
     }
 
-    /// How many bytes a connection queues before `send` waits; default 4 MiB. One frame always fits.
+    /// How many bytes a connection queues before `send` waits; default 4 MiB. One frame always
+    /// fits.
     pub fn window(mut self, bytes: u64) -> Builder {
         self.limits.window = bytes;
         self
     }
 
-    /// How many connections the machine keeps at a time; default 4096. More are closed as they arrive.
+    /// How many connections the machine keeps at a time; default 4096. More are closed as they
+    /// arrive.
     pub fn max_connections(mut self, count: usize) -> Builder {
         self.limits.connections = count;
         self
@@ -145,8 +148,8 @@ impl Machine {
         self.arm.stop.send_replace(true);
     }
 
-    /// How often a device was asked to make bytes or names durable: once per `sync`, once per folder of a
-    /// `sync_dir`.
+    /// How often a device was asked to make bytes or names durable: once per `sync`, once per
+    /// folder of a `sync_dir`.
     pub fn syncs(&self) -> u64 {
         self.arm.files.syncs()
     }
@@ -156,8 +159,8 @@ impl Machine {
         self.arm.threads.panics()
     }
 
-    /// Waits until all frames taken by `send` went to the operating system, at most `within`. For the end
-    /// of a process, so that last answers are not lost; do not call it from a task.
+    /// Waits until all frames taken by `send` went to the operating system, at most `within`. For
+    /// the end of a process, so that last answers are not lost; do not call it from a task.
     pub fn settle(&self, within: Duration) {
         let deadline = Instant::now() + within;
         while self.arm.sockets.queued() && Instant::now() < deadline {
@@ -165,15 +168,16 @@ impl Machine {
         }
     }
 
-    /// Ends this boot: tasks are dropped, connections broken, file operations in progress awaited (a
-    /// bounded time). What was not yet sent or begun is lost. Do not call it from a task.
+    /// Ends this boot: tasks are dropped, connections broken, file operations in progress awaited
+    /// (a bounded time). What was not yet sent or begun is lost. Do not call it from a task.
     pub fn shutdown(mut self) {
         self.end(Some(LAST_JOBS));
     }
 
     fn end(&mut self, patience: Option<Duration>) {
         let Some(runtime) = self.runtime.take() else { return };
-        // The write lock also waits for polls in progress: a timer must not be polled on a dead runtime.
+        // The write lock also waits for polls in progress: a timer must not be polled on a dead
+        // runtime.
         *self.arm.over.write().unwrap_or_else(PoisonError::into_inner) = true;
         self.arm.files.end();
         let slots = std::mem::take(&mut locked(&self.arm.tickets).slots);
@@ -371,8 +375,8 @@ impl Arm for RealArm {
     }
 }
 
-/// Sleeps in steps of at most a day, because a deadline may lie centuries away, and checks the clock at the
-/// end: never early.
+/// Sleeps in steps of at most a day, because a deadline may lie centuries away, and checks the
+/// clock at the end: never early.
 async fn sleep(origin: Instant, until: Mono) -> io::Result<Done> {
     loop {
         let now = since(origin);

@@ -1,9 +1,10 @@
-//! The conformance suite on the real arm, and what only the real arm promises: names that stay in their
-//! folder, frames bounded before they are read, one machine per folder, panics on record.
+//! The conformance suite on the real arm, and what only the real arm promises: names that stay in
+//! their folder, frames bounded before they are read, one machine per folder, panics on record.
 
 mod bench;
 
 use std::io::{ErrorKind, Read, Write};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
@@ -27,12 +28,21 @@ fn the_real_arm_keeps_every_promise() {
     assert!(broken.is_empty(), "{}", broken.join("\n"));
 }
 
+/// A folder that goes away with its test.
+struct Folder(PathBuf);
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
 /// A machine on an empty folder, and the folder.
-fn machine(name: &str) -> (Machine, std::path::PathBuf) {
+fn machine(name: &str) -> (Machine, Folder) {
     let root = std::env::temp_dir().join(format!("wavetank-real-{}-{name}", std::process::id()));
     let _ = std::fs::remove_dir_all(&root);
     let machine = Machine::builder(name, root.clone()).max_frame(1 << 20).start().unwrap();
-    (machine, root)
+    (machine, Folder(root))
 }
 
 /// Runs a future on the machine's thread `main` and waits for what it says.
@@ -62,13 +72,13 @@ fn names_stay_in_their_folder() {
     let kinds = kinds.unwrap();
     assert!(kinds.iter().all(|kind| *kind == ErrorKind::InvalidInput), "{kinds:?}");
     machine.shutdown();
-    assert_eq!(std::fs::read_dir(&root).unwrap().count(), 0);
+    assert_eq!(std::fs::read_dir(&root.0).unwrap().count(), 0);
 }
 
 #[test]
 fn a_folder_belongs_to_one_machine_and_syncs_are_counted() {
     let (machine, root) = machine("owner");
-    let second = Machine::builder("second", root.clone()).start();
+    let second = Machine::builder("second", root.0.clone()).start();
     assert_eq!(second.err().map(|why| why.kind()), Some(ErrorKind::ResourceBusy));
     let host = machine.host();
     let disk = host.disk();
@@ -83,12 +93,12 @@ fn a_folder_belongs_to_one_machine_and_syncs_are_counted() {
     // One file, and the folders `.`, `a`, `a/b`, once.
     assert_eq!(machine.syncs(), 4);
     machine.shutdown();
-    Machine::builder("third", root).start().expect("the folder is free again").shutdown();
+    Machine::builder("third", root.0.clone()).start().expect("the folder is free again").shutdown();
 }
 
 #[test]
 fn an_oversize_frame_breaks_the_connection() {
-    let (machine, _) = machine("oversize");
+    let (machine, _root) = machine("oversize");
     let host = machine.host();
     let addr = Addr(format!("127.99.{}.7:7700", std::process::id() & 0xff));
     let listener = on(&host, {
@@ -114,7 +124,7 @@ fn an_oversize_frame_breaks_the_connection() {
 
 #[test]
 fn a_panic_is_recorded_and_asks_for_a_stop() {
-    let (machine, _) = machine("panic");
+    let (machine, _root) = machine("panic");
     let host = machine.host();
     let stopped = host.clone();
     drop(host.thread("side").spawn("doomed", async { panic!("on purpose") }));
@@ -124,8 +134,8 @@ fn a_panic_is_recorded_and_asks_for_a_stop() {
 
 #[test]
 fn those_who_wait_for_an_ended_machine_are_told() {
-    let (ended, _) = machine("ended");
-    let (living, _) = machine("living");
+    let (ended, _ended_root) = machine("ended");
+    let (living, _living_root) = machine("living");
     let (net, clock) = (ended.host().net(), ended.host().clock());
     let addr = Addr(format!("127.98.{}.7:7700", std::process::id() & 0xff));
     let (tx, rx) = mpsc::channel();

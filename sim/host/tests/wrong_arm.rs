@@ -1,8 +1,9 @@
-//! The suite must catch fish: each wrongness below is an arm that is right in everything but one promise,
-//! and the case named beside it must fail on it. With no wrongness the same wrapper passes every case.
+//! The suite must catch fish: each wrongness below is an arm that is right in everything but one
+//! promise, and the case named beside it must fail on it. With no wrongness the same wrapper passes
+//! every case.
 //!
-//! What has no row here is a promise that no test can see from one process (durability) or whose breach
-//! is a hang of the whole case, which the harness reports anyway.
+//! What has no row here is a promise that no test can see from one process (durability) or whose
+//! breach is a hang of the whole case, which the harness reports anyway.
 
 mod bench;
 

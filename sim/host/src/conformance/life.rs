@@ -1,5 +1,6 @@
-//! What a node may rely on from its tasks and its boot: tasks end when they are said to, random streams are
-//! apart, a stop is told, a reboot keeps the disk and nothing else, and a panic stays at home.
+//! What a node may rely on from its tasks and its boot: tasks end when they are said to, random
+//! streams are apart, a stop is told, a reboot keeps the disk and nothing else, and a panic stays
+//! at home.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

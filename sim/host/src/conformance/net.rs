@@ -1,5 +1,5 @@
-//! What a node may rely on from its connections while links are healthy: order, completeness, the window,
-//! and how each kind of end looks from the other side. `n1` dials, `n2` listens.
+//! What a node may rely on from its connections while links are healthy: order, completeness, the
+//! window, and how each kind of end looks from the other side. `n1` dials, `n2` listens.
 
 use std::future::Future;
 use std::io::ErrorKind;

@@ -1,6 +1,6 @@
-//! What a node may rely on from its clocks and threads: nothing is early, little is absurdly late, an alarm
-//! follows its last setting, and a held thread polls nobody else. Lateness is bounded only loosely: a real
-//! machine under load owes nobody a millisecond.
+//! What a node may rely on from its clocks and threads: nothing is early, little is absurdly late,
+//! an alarm follows its last setting, and a held thread polls nobody else. Lateness is bounded only
+//! loosely: a real machine under load owes nobody a millisecond.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};

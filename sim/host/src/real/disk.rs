@@ -1,12 +1,15 @@
-//! Files of a real machine: a folder of the operating system, worked on by a pool of blocking threads.
+//! Files of a real machine: a folder of the operating system, worked on by a pool of blocking
+//! threads.
 //!
-//! Operations on one file run one after another in the order of their submission, except that a sync waits
-//! only for what was submitted before it and lets later operations go on. All handles of one name share one
-//! file state, so the append offset is tracked in one place. Operations on names form a queue of their own.
+//! Operations on one file run one after another in the order of their submission, except that a
+//! sync waits only for what was submitted before it and lets later operations go on. All handles of
+//! one name share one file state, so the append offset is tracked in one place. Operations on names
+//! form a queue of their own.
 //!
-//! A failed sync spoils its file for good: the kernel may have dropped the dirty pages, and a second sync
-//! would report a success that is none. `sync_dir` syncs every folder in which a name changed; at boot
-//! that is every folder, because the boot before may have died between a rename and its sync.
+//! A failed sync spoils its file for good: the kernel may have dropped the dirty pages, and a
+//! second sync would report a success that is none. `sync_dir` syncs every folder in which a name
+//! changed; at boot that is every folder, because the boot before may have died between a rename
+//! and its sync.
 //!
 //! Left out: symbolic links (ignored by `list`), and names that are no UTF-8.
 
@@ -27,7 +30,8 @@ use crate::arm::{Done, FileId, Op, OpenMode};
 
 type Job = Box<dyn FnOnce() + Send>;
 
-/// Jobs that run one after another on the blocking pool, which they occupy only while there are any.
+/// Jobs that run one after another on the blocking pool, which they occupy only while there are
+/// any.
 #[derive(Default)]
 struct Queue(Mutex<(bool, VecDeque<Job>)>);
 
@@ -252,7 +256,8 @@ impl OpenFile {
         Ok(())
     }
 
-    /// The bodies go to the kernel from where they lie. Called with `end` held: the file's cursor is shared.
+    /// The bodies go to the kernel from where they lie. Called with `end` held: the file's cursor
+    /// is shared.
     fn write(&self, at: u64, data: &Chunks) -> io::Result<()> {
         let parts: Vec<&[u8]> = data.parts().map(|part| &part[..]).collect();
         if let [part] = parts[..] {

@@ -1,16 +1,18 @@
 //! Connections of a real machine: TCP. A frame is its length (u32, little-endian) and its bytes.
 //!
-//! Sending: frames go into a queue that one writer task per connection empties with vectored writes; the
-//! queue is the window (bytes in it count until the kernel took them). `send` waits for room, first come
-//! first served. Receiving: whoever calls `recv` reads the socket; what was read of a frame stays with the
-//! connection if the call is dropped. Memory for a frame grows as its bytes arrive, so that a length alone
-//! reserves nothing.
+//! Sending: frames go into a queue that one writer task per connection empties with vectored
+//! writes; the queue is the window (bytes in it count until the kernel took them). `send` waits for
+//! room, first come first served. Receiving: whoever calls `recv` reads the socket; what was read
+//! of a frame stays with the connection if the call is dropped. Memory for a frame grows as its
+//! bytes arrive, so that a length alone reserves nothing.
 //!
-//! `Style::Datagram` is a TCP stream too, whose dialling end drops what does not fit the window instead of
-//! waiting: frames may be lost, never damaged. The accepting end cannot know the style and waits.
+//! `Style::Datagram` is a TCP stream too, whose dialling end drops what does not fit the window
+//! instead of waiting: frames may be lost, never damaged. The accepting end cannot know the style
+//! and waits.
 //!
-//! Closing: half-close is a FIN after the queue; abort is a reset. A connection given up at both ends with
-//! unread input is read on for a while: closing it at once would reset it and destroy the last answers.
+//! Closing: half-close is a FIN after the queue; abort is a reset. A connection given up at both
+//! ends with unread input is read on for a while: closing it at once would reset it and destroy the
+//! last answers.
 //!
 //! Left out: TCP keep-alive (nodes have heartbeats), TLS, and addresses other than TCP ones.
 
@@ -130,7 +132,8 @@ impl Sockets {
                 Ok((stream, _)) => return self.adopt(stream, Style::Stream),
                 Err(why) if why.kind() == io::ErrorKind::ConnectionAborted => {}
                 Err(why) => {
-                    // Out of descriptors, for instance: a caller that retries at once must not spin.
+                    // Out of descriptors, for instance: a caller that retries at once must not
+                    // spin.
                     sleep(Duration::from_millis(50)).await;
                     return Err(why);
                 }
@@ -346,8 +349,8 @@ impl Conn {
         out.half_closed && out.reader_gone
     }
 
-    /// Closing a socket with a linger time of zero sends a reset. It closes once the last reader and the
-    /// writer, both woken here, let go of it.
+    /// Closing a socket with a linger time of zero sends a reset. It closes once the last reader
+    /// and the writer, both woken here, let go of it.
     fn abort(&self, kind: io::ErrorKind) {
         if let Some(read) = locked(&self.read).take() {
             let _ = AsRef::<TcpStream>::as_ref(&*read).set_zero_linger();

@@ -1,6 +1,7 @@
-//! Named threads and their tasks. A thread is an OS thread that drives a single-threaded runtime with
-//! neither sockets nor timers of its own; those belong to the machine's IO runtime. A task never leaves its
-//! thread. A panic is caught at the task's edge, noted, and answered by asking the machine to stop.
+//! Named threads and their tasks. A thread is an OS thread that drives a single-threaded runtime
+//! with neither sockets nor timers of its own; those belong to the machine's IO runtime. A task
+//! never leaves its thread. A panic is caught at the task's edge, noted, and answered by asking the
+//! machine to stop.
 //!
 //! Not modelled: cores, quanta and priorities; the operating system schedules as it likes.
 

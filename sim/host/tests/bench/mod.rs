@@ -1,6 +1,6 @@
-//! A bench of two real machines in this process, for the conformance suite. Every bench has loopback
-//! addresses of its own (Linux answers on all of 127.0.0.0/8), so that no port is shared between cases or
-//! with the operating system's own choice of ports.
+//! A bench of two real machines in this process, for the conformance suite. Every bench has
+//! loopback addresses of its own (Linux answers on all of 127.0.0.0/8), so that no port is shared
+//! between cases or with the operating system's own choice of ports.
 //!
 //! `Dress` lets a test put an arm around the real one.
 
