@@ -9,7 +9,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 use host::{Chunks, Host, OpenMode, Thread, Work};
 use raft::eraftpb::{ConfState, Entry};
-use tokio::sync::oneshot;
 
 use crate::chain::ENVELOPE;
 use crate::driver::Input;
@@ -35,7 +34,7 @@ pub trait StateMachine: Send {
 }
 
 /// Where a proposer waits.
-pub(crate) type Reply = oneshot::Sender<Result<Applied, ProposeError>>;
+pub(crate) type Reply = Box<dyn FnOnce(Result<Applied, ProposeError>) + Send>;
 
 /// A proposal in the log.
 pub(crate) struct Waiter {
@@ -139,7 +138,7 @@ impl Applier {
                 } else {
                     Err(ProposeError::Dropped)
                 };
-                let _ = waiter.reply.send(outcome);
+                (waiter.reply)(outcome);
             }
         }
         replica.mark = mark;

@@ -1,1 +1,227 @@
-//! Placeholder
+//! Consensus for real nodes: tikv's `raft` with everything it leaves to its user. Several groups per
+//! process share one write-ahead log, one connection per peer and one clock; snapshots are taken on a
+//! named thread and streamed beside Raft; what a node did is stated as typed facts.
+//!
+//! [`start`] recovers from disk and runs; the [`Raft`] handle proposes, reads and stops. The replicated
+//! thing is a [`StateMachine`]. The path of a write: `propose` -> loop (`driver`, `group`) -> Ready
+//! (`ready`) -> WAL (`wal`) and peers (`transport`) -> commit -> `apply` -> the proposer's answer.
+//!
+//! Left out: changes of membership, leader transfer, reads from followers.
+
+mod apply;
+mod boot;
+mod chain;
+mod config;
+mod driver;
+pub mod event;
+mod group;
+mod log;
+mod mailbox;
+mod ready;
+pub mod rope;
+mod snapshot;
+mod transport;
+mod wal;
+
+use std::fmt;
+use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use tokio::sync::{Notify, oneshot};
+
+pub use apply::StateMachine;
+pub use boot::start;
+pub use chain::{GENESIS, chain};
+pub use config::Config;
+pub use snapshot::file::Image;
+
+use apply::Reply;
+use driver::Input;
+use group::ReadReply;
+use mailbox::Mailbox;
+
+/// Deliberate defects that this crate's checks must catch, each with what it does.
+pub const PLANTS: &[(&str, &str)] = &[
+    ("vote_before_fsync", "a vote leaves before the disk has it"),
+    ("ack_before_fsync", "a follower acknowledges entries before its disk has them"),
+    ("vote_not_persisted", "the hard state is written without the vote"),
+    ("hardstate_without_sync", "a change of term or vote alone is not synced"),
+];
+
+/// Longest body of a proposal.
+pub const MAX_BODY: usize = transport::codec::MAX_BODY;
+/// Longest context of a proposal.
+pub const MAX_CONTEXT: usize = wal::codec::MAX_CONTEXT - chain::ENVELOPE;
+
+/// What became of a proposal that went through.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Applied {
+    /// Its place in the log.
+    pub index: u64,
+    /// The term it was proposed in.
+    pub term: u64,
+    /// What the state machine answered.
+    pub reply: Bytes,
+}
+
+/// Why a proposal or a read did not go through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProposeError {
+    /// This node does not lead; surely nothing happened. `leader` is 0 if it knows none.
+    NotLeader {
+        /// Who leads, as far as this node knows.
+        leader: u64,
+    },
+    /// Refused, or replaced in the log by another leader's entries: it is surely not applied.
+    Dropped,
+    /// Nobody here will learn what became of it: it may be applied.
+    Stopped,
+}
+
+impl fmt::Display for ProposeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ProposeError::NotLeader { leader: 0 } => f.write_str("no leader is known"),
+            ProposeError::NotLeader { leader } => write!(f, "n{leader} leads"),
+            ProposeError::Dropped => f.write_str("dropped"),
+            ProposeError::Stopped => f.write_str("stopped, outcome unknown"),
+        }
+    }
+}
+
+impl std::error::Error for ProposeError {}
+
+/// What the loop and its handles share.
+pub(crate) struct Shared {
+    inbox: Mailbox<Input>,
+    groups: Vec<u32>,
+    /// Per group whom it follows.
+    leaders: Vec<AtomicU64>,
+    outcome: Mutex<Option<Result<(), (io::ErrorKind, String)>>>,
+    ended: Notify,
+}
+
+impl Shared {
+    pub(crate) fn new(inbox: Mailbox<Input>, groups: Vec<u32>) -> Shared {
+        let leaders = groups.iter().map(|_| AtomicU64::new(0)).collect();
+        Shared { inbox, groups, leaders, outcome: Mutex::new(None), ended: Notify::new() }
+    }
+
+    pub(crate) fn set_leader(&self, at: usize, leader: u64) {
+        self.leaders[at].store(leader, Ordering::Relaxed);
+    }
+
+    pub(crate) fn finish(&self, outcome: io::Result<()>) {
+        let kept = outcome.map_err(|e| (e.kind(), e.to_string()));
+        *self.outcome.lock().unwrap_or_else(PoisonError::into_inner) = Some(kept);
+        self.ended.notify_waiters();
+    }
+}
+
+/// A running node's consensus. Clones share it.
+#[derive(Clone)]
+pub struct Raft {
+    shared: Arc<Shared>,
+}
+
+impl Raft {
+    pub(crate) fn new(shared: Arc<Shared>) -> Raft {
+        Raft { shared }
+    }
+
+    /// Proposes a command: `context` is its small header, `data` its body, which is shared and not copied.
+    /// The future completes when the command went through this node's state machine, or cannot. It is in
+    /// the queue when this returns, whether or not anybody waits.
+    pub fn propose(
+        &self,
+        group: u32,
+        context: &[u8],
+        data: Bytes,
+    ) -> impl Future<Output = Result<Applied, ProposeError>> + Send + use<> {
+        let (reply, outcome) = oneshot::channel();
+        let data_crc = crc32fast::hash(&data);
+        self.propose_with(group, context, data, data_crc, move |o| {
+            let _ = reply.send(o);
+        });
+        async move { outcome.await.unwrap_or(Err(ProposeError::Stopped)) }
+    }
+
+    /// Like `propose`, for many at a time: `reply` is called with the outcome, on a thread of the driver,
+    /// and must not take long; it is dropped if nobody will learn the outcome. `data_crc` is the crc32 of
+    /// `data`, on which the log will rely.
+    pub fn propose_with(
+        &self,
+        group: u32,
+        context: &[u8],
+        data: Bytes,
+        data_crc: u32,
+        reply: impl FnOnce(Result<Applied, ProposeError>) + Send + 'static,
+    ) {
+        debug_assert_eq!(data_crc, crc32fast::hash(&data));
+        let fits = context.len() <= MAX_CONTEXT && data.len() <= MAX_BODY;
+        if !fits || self.shared.groups.binary_search(&group).is_err() {
+            reply(Err(ProposeError::Dropped));
+            return;
+        }
+        let context = chain::seal(context, data_crc);
+        let reply: Reply = Box::new(reply);
+        drop(self.shared.inbox.push(Input::Propose { group, context, data, reply }));
+    }
+
+    /// Completes when this node's state machine holds everything that was acknowledged anywhere before the
+    /// call: a read of it is then linearizable. Only a leader can say so.
+    pub fn read(
+        &self,
+        group: u32,
+    ) -> impl Future<Output = Result<(), ProposeError>> + Send + use<> {
+        let (reply, outcome) = oneshot::channel();
+        self.read_with(group, move |o| {
+            let _ = reply.send(o);
+        });
+        async move { outcome.await.unwrap_or(Err(ProposeError::Stopped)) }
+    }
+
+    /// Like `read`, for many at a time.
+    pub fn read_with(
+        &self,
+        group: u32,
+        reply: impl FnOnce(Result<(), ProposeError>) + Send + 'static,
+    ) {
+        if self.shared.groups.binary_search(&group).is_err() {
+            reply(Err(ProposeError::Dropped));
+            return;
+        }
+        let reply: ReadReply = Box::new(reply);
+        drop(self.shared.inbox.push(Input::Read { group, reply }));
+    }
+
+    /// Whom the group follows here; 0 if nobody is known.
+    pub fn leader(&self, group: u32) -> u64 {
+        match self.shared.groups.binary_search(&group) {
+            Ok(at) => self.shared.leaders[at].load(Ordering::Relaxed),
+            Err(_) => 0,
+        }
+    }
+
+    /// Stops: when this returns, everything written is durable and no task runs any more.
+    pub async fn stop(&self) -> io::Result<()> {
+        let _ = self.shared.inbox.push(Input::Stop);
+        self.ended().await
+    }
+
+    /// Completes when consensus has ended here: by a stop, or with the error of a disk that failed.
+    pub async fn ended(&self) -> io::Result<()> {
+        loop {
+            let notified = self.shared.ended.notified();
+            let outcome = self.shared.outcome.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            match outcome {
+                Some(outcome) => {
+                    return outcome.map_err(|(kind, text)| io::Error::new(kind, text));
+                }
+                None => notified.await,
+            }
+        }
+    }
+}

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use host::Chunks;
 
 /// A reader over a rope.
-pub(crate) struct Reader<'a> {
+pub struct Reader<'a> {
     parts: Vec<&'a Bytes>,
     part: usize,
     /// Offset within the current part.
@@ -16,22 +16,23 @@ pub(crate) struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    pub(crate) fn new(rope: &'a Chunks) -> Reader<'a> {
+    /// Reads from the beginning.
+    pub fn new(rope: &'a Chunks) -> Reader<'a> {
         Reader { parts: rope.parts().collect(), part: 0, at: 0, left: rope.len(), read: 0 }
     }
 
     /// Bytes not read yet.
-    pub(crate) fn left(&self) -> u64 {
+    pub fn left(&self) -> u64 {
         self.left
     }
 
     /// Bytes read so far.
-    pub(crate) fn position(&self) -> u64 {
+    pub fn position(&self) -> u64 {
         self.read
     }
 
     /// The next `n` bytes; `None` if there are fewer, and then nothing is read.
-    pub(crate) fn take(&mut self, n: u64) -> Option<Bytes> {
+    pub fn take(&mut self, n: u64) -> Option<Bytes> {
         if n > self.left {
             return None;
         }
@@ -67,24 +68,28 @@ impl<'a> Reader<'a> {
 }
 
 /// Little-endian numbers out of a slice, front to back.
-pub(crate) struct Numbers<'a>(pub(crate) &'a [u8]);
+pub struct Numbers<'a>(pub &'a [u8]);
 
 impl<'a> Numbers<'a> {
-    pub(crate) fn bytes(&mut self, n: usize) -> Option<&'a [u8]> {
+    /// The next `n` bytes.
+    pub fn bytes(&mut self, n: usize) -> Option<&'a [u8]> {
         let (head, rest) = self.0.split_at_checked(n)?;
         self.0 = rest;
         Some(head)
     }
 
-    pub(crate) fn u8(&mut self) -> Option<u8> {
+    /// The next byte.
+    pub fn u8(&mut self) -> Option<u8> {
         self.bytes(1).map(|b| b[0])
     }
 
-    pub(crate) fn u32(&mut self) -> Option<u32> {
+    /// The next four bytes.
+    pub fn u32(&mut self) -> Option<u32> {
         self.bytes(4).map(|b| u32::from_le_bytes([b[0], b[1], b[2], b[3]]))
     }
 
-    pub(crate) fn u64(&mut self) -> Option<u64> {
+    /// The next eight bytes.
+    pub fn u64(&mut self) -> Option<u64> {
         let b = self.bytes(8)?;
         Some(u64::from_le_bytes([b[0], b[1], b[2], b[3], b[4], b[5], b[6], b[7]]))
     }

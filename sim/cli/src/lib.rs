@@ -1,1 +1,85 @@
-//! Placeholder
+//! The program's face: arguments in, text and exit codes out. Nobody else prints.
+//!
+//! Every command is a file with one function that takes the session and its arguments and returns an exit
+//! code; what it shows is rendered to strings by `report`, `story` and `tally`, so that goldens and tests
+//! see exactly what people see. Results go to stdout, everything about them to stderr. A closed stdout is
+//! no failure: whoever reads has seen enough.
+
+#[cfg(not(madsim))]
+compile_error!("the simulator needs `--cfg madsim`; build from the project's folder, where .cargo/config.toml sets it, and without RUSTFLAGS in the environment");
+
+mod args;
+mod bless;
+mod diff;
+mod explain;
+mod interrupt;
+mod ledger;
+mod list;
+mod log;
+mod progress;
+mod report;
+mod run;
+mod session;
+mod show;
+mod story;
+mod sweep;
+mod table;
+mod tally;
+mod terminal;
+mod verify;
+mod witness;
+
+use clap::Parser;
+use clap::error::ErrorKind;
+use kernel::outcome::exit;
+use kernel::registry::Registry;
+
+use crate::args::{Arguments, Command, HELP};
+use crate::session::{Failure, Session};
+
+/// Runs the program with the words of this registry; the result is its exit code.
+pub fn main(registry: Registry) -> i32 {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => return refuse(&error),
+    };
+    let Some(command) = arguments.command else {
+        terminal::out(HELP);
+        return exit::OK;
+    };
+    let session = Session::new(kernel::run::leak(registry));
+    match dispatch(&session, command) {
+        Ok(code) => code,
+        Err(Failure { code, text }) => {
+            terminal::err(&format!("error: {text}\n"));
+            code
+        }
+    }
+}
+
+fn dispatch(session: &Session, command: Command) -> Result<i32, Failure> {
+    match command {
+        Command::List(args) => list::list(session, &args),
+        Command::Explain(args) => explain::explain(session, &args),
+        Command::Show(args) => show::show(session, &args),
+        Command::Run(args) => run::run(session, &args),
+        Command::Verify(args) => verify::verify(session, &args),
+        Command::Sweep(args) => sweep::sweep(session, &args),
+        Command::Bless(args) => bless::bless(session, &args),
+        Command::Witness(args) => witness::witness(session, &args),
+    }
+}
+
+/// Help and version are results; everything else that clap objects to is wrong usage.
+fn refuse(error: &clap::Error) -> i32 {
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
+            terminal::out(&error.render().to_string());
+            exit::OK
+        }
+        _ => {
+            terminal::err(&error.render().to_string());
+            exit::USAGE
+        }
+    }
+}

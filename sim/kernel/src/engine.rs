@@ -462,7 +462,7 @@ impl Engine {
         let mut trouble = None;
         if let Some(text) = world.livelock.take() {
             trouble = Some((Class::Livelock, text));
-        } else if let Some((_, text)) = world.panic.take() {
+        } else if let Some(text) = world.panic.take() {
             trouble = Some((Class::Panic, text));
         } else if polls > world.polls_max {
             trouble = Some((Class::Time, format!("more than {} polls", world.polls_max)));
@@ -475,10 +475,11 @@ impl Engine {
             trouble = Some((Class::Memory, text));
         } else if world.nothing_to_come() && self.active.is_empty() && world.clients_left > 0 {
             match self.idle_since {
-                Some((_, before)) if before == polls => {
+                Some((since, before)) if before == polls && now > since => {
                     let waiters = world.waiters().join("; ");
                     trouble = Some((Class::Deadlock, format!("nothing is to come: {waiters}")));
                 }
+                Some((_, before)) if before == polls => {}
                 _ => {
                     self.idle_since = Some((now, polls));
                     world.schedule(now + 1_000_000, Due::Phase);
@@ -579,7 +580,9 @@ impl World {
         }
         self.crash(host);
         self.outbox.pop();
-        self.panic = Some((host, format!("{}: {text}", self.hosts[host].name)));
+        if !self.tolerates_panics {
+            self.panic = Some(format!("{}: {text}", self.hosts[host].name));
+        }
         self.outbox.push((host, KernelEvent::Panicked { text }));
     }
 }

@@ -31,6 +31,8 @@ pub mod run;
 pub mod scenario;
 pub mod sweep;
 mod task;
+#[cfg(test)]
+mod tests;
 pub mod verify;
 pub mod workload;
 pub mod world;

@@ -9,7 +9,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use host::Rng;
-use host::settings::{Setting, Settings, Text};
+use host::settings::{Setting, Text};
 use host::unit::{Ratio, Size, Span, nanos, parse_span, show};
 
 use crate::Time;

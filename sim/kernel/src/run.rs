@@ -6,7 +6,7 @@
 //! runs the same seed again in other surroundings and compares digests and hash canaries.
 
 use std::hash::{BuildHasher, RandomState};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use host::unit::nanos;
 use host::{Addr, Member, Members, unit};
@@ -26,7 +26,7 @@ use crate::outcome::{Class, FaultTally, Outcome, SymptomSeen, Verdict};
 use crate::plan::Plan;
 use crate::registry::{Claim, Registry};
 use crate::scenario::{Scenario, Symptom};
-use crate::task::contain_panics;
+use crate::task::{contain_panics, contained};
 use crate::world::{Device, Host as Machine, Links, Plugin, World};
 
 /// Wall clocks begin here: 2026-01-01T00:00:00Z.
@@ -227,6 +227,11 @@ fn on_thread(
     let (world, mut history, report, canary) = shell
         .handle()
         .block_on(tokio_real::task::unconstrained(async { runtime.block_on(main) }));
+    for task in &world.tasks {
+        let future = task.cell.lock().unwrap_or_else(PoisonError::into_inner).take();
+        // The run is over for the node's Drop too, and it may panic as it likes.
+        let _ = contained(|| drop(future));
+    }
     history.conclude(&world);
     judge(scenario, options, plan, &kinds, (world, history, report), canary)
 }

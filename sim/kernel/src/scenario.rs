@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use host::settings::{Field, Setting, Settings, Text, nearest};
+use host::settings::{Field, Text, nearest};
 use host::unit::{Ratio, Size, parse_duration, parse_size};
 
 use crate::check::{Measure, Unit};

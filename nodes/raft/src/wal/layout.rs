@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, VecDeque};
 use host::Chunks;
 use raft::eraftpb::{ConfState, Entry, HardState};
 
-use super::codec::{Encoder, HEADER};
+use super::codec::Encoder;
 use crate::log::{Mark, Place};
 
 /// What the writer does, in order.
@@ -58,8 +58,9 @@ pub(crate) struct Layout {
 }
 
 /// Bytes of an entry's record.
+#[cfg(test)]
 pub(crate) fn entry_len(entry: &Entry) -> u64 {
-    (HEADER + entry.context.len() + entry.data.len()) as u64
+    (super::codec::HEADER + entry.context.len() + entry.data.len()) as u64
 }
 
 impl Layout {
@@ -76,6 +77,11 @@ impl Layout {
     /// The last batch that was assigned a place.
     pub(crate) fn seq(&self) -> u64 {
         self.seq
+    }
+
+    /// Bytes of the batch so far.
+    pub(crate) fn batch_len(&self) -> u64 {
+        self.encoder.len()
     }
 
     pub(crate) fn entry(&mut self, group: u32, entry: &Entry, chain: u64) {

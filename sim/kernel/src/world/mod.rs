@@ -210,7 +210,9 @@ pub struct World {
     pub(crate) bytes_max: u64,
     pub(crate) queue_bytes: u64,
     pub(crate) livelock: Option<String>,
-    pub(crate) panic: Option<(usize, String)>,
+    pub(crate) panic: Option<String>,
+    /// A panic of a node ends its boot, not the run.
+    pub(crate) tolerates_panics: bool,
     /// A verdict was reached.
     pub(crate) stop: bool,
     pub(crate) wall_base: u64,
@@ -266,6 +268,7 @@ impl World {
             queue_bytes: 0,
             livelock: None,
             panic: None,
+            tolerates_panics: false,
             stop: false,
             wall_base: 0,
             clients_left: 0,

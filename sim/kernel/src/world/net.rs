@@ -357,7 +357,10 @@ impl World {
         let bytes = item.bytes() + FRAME_OVERHEAD;
         let verdict = self.links.links[key].transmit_datagram(now, bytes, latency, loss);
         match verdict {
-            Verdict::Arrives(at) if self.hosts[to].powered => self.send_off(end, at, item),
+            Verdict::Arrives(at) if self.hosts[to].powered => {
+                self.net.ends[end].last_arrival = self.net.ends[end].last_arrival.max(at);
+                self.send_off(end, at, item);
+            }
             _ => self.effects[self.links.cut_by[key]] += u64::from(self.links.is_cut(from, to)),
         }
     }
@@ -466,6 +469,9 @@ impl World {
             b.extend_from_slice(&now.to_le_bytes());
             b.extend_from_slice(&(end as u64).to_le_bytes());
             b.extend_from_slice(&bytes.to_le_bytes());
+            if let Item::Frame(class, _) = &item {
+                b.extend_from_slice(class.0.as_bytes());
+            }
         });
         let e = &mut self.net.ends[end];
         if e.dead || (e.reader_gone && e.writer_gone) {
@@ -550,8 +556,8 @@ impl World {
                 if e.broken.is_some() || e.style == Style::Datagram && e.queue.is_empty() {
                     if e.broken.is_none() {
                         let peer = e.peer;
-                        let (from, to) = (e.host, e.peer_host);
-                        let at = self.now() + self.latency(from, to);
+                        let (from, to, last) = (e.host, e.peer_host, e.last_arrival);
+                        let at = (self.now() + self.latency(from, to)).max(last);
                         self.schedule(at, Due::Arrive { end: peer, item: Item::Fin });
                     }
                     return;

@@ -34,7 +34,6 @@ pub(crate) type TaskCell = Arc<Mutex<Option<BoxFuture>>>;
 /// A task.
 pub(crate) struct TaskState {
     pub host: usize,
-    pub boot: u32,
     pub thread: u32,
     pub what: &'static str,
     pub cell: TaskCell,
@@ -76,7 +75,6 @@ impl World {
         let id = self.tasks.len() as u64;
         self.tasks.push(TaskState {
             host,
-            boot: self.hosts[host].boot,
             thread,
             what,
             cell: cell.clone(),

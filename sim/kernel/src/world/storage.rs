@@ -152,7 +152,7 @@ impl World {
         let machine = &mut self.hosts[host];
         let mark = machine.files.sync_begin(file);
         let bytes = machine.cache.take(file);
-        let demand = self.disk_law.sync_demand(bytes + machine.cache.flying(file) - bytes, draw);
+        let demand = self.disk_law.sync_demand(machine.cache.flying(file), draw);
         let boot = machine.boot;
         let ticket = self.slot(host, Waits::Disk);
         let job = DeviceJob::Sync { ticket, host, boot, mark, file, bytes };

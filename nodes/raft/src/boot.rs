@@ -1,0 +1,289 @@
+//! From disk to a running node: recover the log, restore each group's snapshot, remove what no mark refers
+//! to, listen, and start the tasks on the threads that the configuration names. The state machine starts
+//! at its snapshot; Raft hands it the log behind that again once it knows it to be committed.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::io;
+use std::sync::{Arc, Mutex};
+
+use host::{Host, Members};
+use raft::eraftpb::ConfState;
+use raft::{RawNode, ReadOnlyOption};
+
+use crate::apply::{Applier, Replica, Rhythm, SharedReplica, StateMachine, read_file};
+use crate::config::Config;
+use crate::driver::{Driver, Input, Peer, Plants, Ticks};
+use crate::event::RaftEvent;
+use crate::group::Group;
+use crate::log::LogStore;
+use crate::mailbox::Mailbox;
+use crate::snapshot::file::path;
+use crate::snapshot::take::Taker;
+use crate::transport::accept::{self, Accept};
+use crate::transport::link::{self, Link, LinkConfig};
+use crate::transport::cluster_hash;
+use crate::wal::recover::recover;
+use crate::wal::writer::Writer;
+use crate::{Raft, Shared};
+
+/// Frames are closed after this many bytes, or after one message.
+const FRAME_BYTES: u64 = 2_000_000;
+/// Uncommitted bytes beyond which a leader refuses proposals.
+const UNCOMMITTED_BYTES: u64 = 256_000_000;
+
+fn invalid(why: impl Into<String>) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, why.into())
+}
+
+/// Recovers from the host's disk and starts. `machines` makes the empty state machine of a group.
+pub async fn start(
+    host: &Host,
+    config: &Config,
+    members: &Members,
+    groups: &[u32],
+    machines: impl Fn(u32) -> Box<dyn StateMachine>,
+) -> io::Result<Raft> {
+    config.validate().map_err(invalid)?;
+    let me = members.get(members.me).ok_or_else(|| invalid("this host is no member"))?;
+    let groups: Vec<u32> = groups.iter().copied().collect::<BTreeSet<_>>().into_iter().collect();
+    let mut fresh = ConfState::default();
+    fresh.voters = members.all.iter().map(|m| m.id).collect();
+    let disk = host.disk();
+    let recovered = recover(&disk, config.wal_segment.0, &groups, &fresh).await?;
+    if let Some((segment, offset, bytes)) = recovered.cut {
+        host.emit(RaftEvent::TailCut { group: 0, segment, offset, bytes });
+    }
+    if let Some(stranger) = recovered.logs.keys().find(|g| groups.binary_search(g).is_err()) {
+        return Err(invalid(format!("the log holds group {stranger}, which is not configured")));
+    }
+    let every = config.snapshot_every;
+    let offset = match config.snapshot_phase.0 {
+        "own" => host.rng("snapshot_phase", 0).below(every),
+        _ => 0,
+    };
+    let rhythm = Rhythm { every, offset };
+    let replicas = replicas(host, &recovered.logs, rhythm, &machines).await?;
+    remove_orphans(host, &recovered.logs).await?;
+    let listener = host.net().listen(&me.peer_addr).await?;
+
+    let inbox = Mailbox::new();
+    let shared = Arc::new(Shared::new(inbox.clone(), groups.clone()));
+    let thread = host.thread(config.raft_thread.0);
+    let accept = Arc::new(Accept {
+        host: host.clone(),
+        thread: thread.clone(),
+        me: me.id,
+        cluster: cluster_hash(members),
+        peers: members.all.iter().map(|m| m.id).filter(|id| *id != me.id).collect(),
+        groups,
+        snapshot_stall: config.snapshot_stall,
+        inbox: inbox.clone(),
+        connections: Mutex::new(BTreeMap::new()),
+    });
+    let driver = Driver {
+        host: host.clone(),
+        config: config.clone(),
+        me: me.id,
+        plants: plants(host),
+        snapshot_thread: host.thread(config.snapshot_thread.0),
+        inbox: inbox.clone(),
+        groups: raft_groups(host, config, me.id, recovered.logs)?,
+        dirty: Vec::new(),
+        is_dirty: vec![false; shared.groups.len()],
+        peers: peers(host, config, members, &inbox),
+        layout: recovered.layout,
+        outstanding: VecDeque::new(),
+        ends: Vec::new(),
+        wal: Mailbox::new(),
+        apply: Mailbox::new(),
+        apply_jobs: Vec::new(),
+        take: Mailbox::new(),
+        replicas,
+        ticks: ticks(host, config),
+        shared: shared.clone(),
+        accept: accept.clone(),
+        writer: None,
+        tasks: Vec::new(),
+    };
+    run(host, config, driver, rhythm, |tasks| {
+        tasks.push(thread.spawn("raft_accept", accept::run(accept, listener)));
+    });
+    Ok(Raft::new(shared))
+}
+
+/// Starts every task on its thread.
+fn run(
+    host: &Host,
+    config: &Config,
+    mut driver: Driver,
+    rhythm: Rhythm,
+    more: impl FnOnce(&mut Vec<host::Task>),
+) {
+    let raft_thread = host.thread(config.raft_thread.0);
+    let wal_thread = host.thread(config.wal_thread.0);
+    let apply_thread = host.thread(config.apply_thread.0);
+    let snapshot_thread = host.thread(config.snapshot_thread.0);
+    let writer = Writer {
+        disk: host.disk(),
+        clock: host.clock(),
+        flush_interval: config.flush_interval,
+        open: None,
+        jobs: driver.wal.clone(),
+        inbox: driver.inbox.clone(),
+    };
+    driver.writer = Some(wal_thread.spawn("raft_wal", writer.run()));
+    let applier = Applier {
+        host: host.clone(),
+        thread: apply_thread.clone(),
+        replicas: driver.replicas.clone(),
+        rhythm,
+        jobs: driver.apply.clone(),
+        take: driver.take.clone(),
+        inbox: driver.inbox.clone(),
+    };
+    driver.tasks.push(apply_thread.spawn("raft_apply", applier.run()));
+    let taker = Taker {
+        host: host.clone(),
+        thread: snapshot_thread.clone(),
+        replicas: driver.replicas.clone(),
+        jobs: driver.take.clone(),
+        inbox: driver.inbox.clone(),
+    };
+    driver.tasks.push(snapshot_thread.spawn("raft_snapshot", taker.run()));
+    for peer in &driver.peers {
+        let task = link::run(peer.link.clone(), peer.config.clone());
+        driver.tasks.push(raft_thread.spawn("raft_send", task));
+    }
+    let (stopping, inbox) = (host.clone(), driver.inbox.clone());
+    driver.tasks.push(raft_thread.spawn("raft_stopping", async move {
+        stopping.stopping().await;
+        let _ = inbox.push(Input::Stop);
+    }));
+    more(&mut driver.tasks);
+    drop(raft_thread.spawn("raft_loop", driver.run()));
+}
+
+fn plants(host: &Host) -> Plants {
+    let planted = |word| host.planted(host::Plant(word));
+    Plants {
+        vote_before_fsync: planted("vote_before_fsync"),
+        ack_before_fsync: planted("ack_before_fsync"),
+        vote_not_persisted: planted("vote_not_persisted"),
+        hardstate_without_sync: planted("hardstate_without_sync"),
+    }
+}
+
+/// Ticks fall at a random phase, the same for all groups of the host.
+fn ticks(host: &Host, config: &Config) -> Ticks {
+    let tick_ns = host::unit::nanos(config.tick);
+    let now = host.clock().now();
+    let phase = host.rng("tick_phase", 0).below(tick_ns);
+    let origin = now - std::time::Duration::from_nanos(phase);
+    Ticks { origin, tick_ns, done: 0, wake_at: now }
+}
+
+async fn replicas(
+    host: &Host,
+    logs: &BTreeMap<u32, LogStore>,
+    rhythm: Rhythm,
+    machines: &impl Fn(u32) -> Box<dyn StateMachine>,
+) -> io::Result<BTreeMap<u32, SharedReplica>> {
+    let mut out = BTreeMap::new();
+    for (&group, log) in logs {
+        let mark = log.snapshot_mark();
+        let mut machine = machines(group);
+        if mark.index > 0 {
+            machine.restore(read_file(host, group, mark).await?.data)?;
+        }
+        let next_snapshot = rhythm.after(mark.index);
+        let conf = log.conf().clone();
+        let replica = Replica { machine, mark, conf, snapshotting: false, next_snapshot };
+        out.insert(group, Arc::new(Mutex::new(replica)));
+    }
+    Ok(out)
+}
+
+/// Removes snapshot files that no mark in the log refers to: unfinished ones, and finished ones that a
+/// crash overtook.
+async fn remove_orphans(host: &Host, logs: &BTreeMap<u32, LogStore>) -> io::Result<()> {
+    let marked: BTreeSet<String> =
+        logs.iter().map(|(group, log)| path(*group, log.snapshot_mark().index)).collect();
+    let disk = host.disk();
+    for name in disk.list("snap/").await? {
+        if !marked.contains(&name) {
+            disk.remove(&name).await?;
+        }
+    }
+    Ok(())
+}
+
+fn raft_groups(
+    host: &Host,
+    config: &Config,
+    me: u64,
+    logs: BTreeMap<u32, LogStore>,
+) -> io::Result<Vec<Group>> {
+    let logger = slog::Logger::root(slog::Discard, slog::o!());
+    let now = host.clock().now();
+    let (min, max) = config.election_ticks();
+    let mut groups = Vec::new();
+    for (id, log) in logs {
+        let snapshot_index = log.snapshot_mark().index;
+        let (first, last) = (log.first(), log.last());
+        let raft_config = raft::Config {
+            id: me,
+            election_tick: min as usize,
+            min_election_tick: min as usize,
+            max_election_tick: max as usize,
+            heartbeat_tick: config.ticks(config.heartbeat) as usize,
+            applied: snapshot_index,
+            max_size_per_msg: config.max_append.0,
+            max_inflight_msgs: (config.max_inflight.0 / config.max_append.0).max(1) as usize,
+            check_quorum: config.check_quorum.0 == "on",
+            pre_vote: config.pre_vote.0 == "on",
+            read_only_option: ReadOnlyOption::Safe,
+            max_uncommitted_size: UNCOMMITTED_BYTES,
+            ..raft::Config::default()
+        };
+        let raw = RawNode::new(&raft_config, log, &logger).map_err(|e| invalid(e.to_string()))?;
+        let mut group = Group::new(id, raw, config, now);
+        group.redraw(host);
+        let raft = &group.raw.raft;
+        let last_term = raft.raft_log.last_term();
+        let (term, vote, commit) = (raft.term, raft.vote, raft.raft_log.committed);
+        host.emit(RaftEvent::Recovered {
+            group: id,
+            term,
+            vote,
+            commit,
+            first,
+            last,
+            last_term,
+            snapshot_index,
+        });
+        groups.push(group);
+    }
+    Ok(groups)
+}
+
+fn peers(host: &Host, config: &Config, members: &Members, inbox: &Mailbox<Input>) -> Vec<Peer> {
+    let request = config.transport.0 == "request";
+    let others = members.all.iter().filter(|m| m.id != members.me);
+    let peer = |m: &host::Member| {
+        let config = LinkConfig {
+            net: host.net(),
+            clock: host.clock(),
+            addr: m.peer_addr.clone(),
+            me: members.me,
+            peer: m.id,
+            cluster: cluster_hash(members),
+            dial_timeout: config.dial_timeout,
+            rpc_timeout: request.then(|| config.rpc_timeout()),
+            frame_bytes: FRAME_BYTES,
+            queue_bytes: config.max_inflight.0 * 2,
+            inbox: inbox.clone(),
+        };
+        Peer { id: m.id, link: Link::new(&config), config, outbox: Vec::new() }
+    };
+    others.map(peer).collect()
+}

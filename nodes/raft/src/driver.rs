@@ -1,0 +1,329 @@
+//! The consensus loop. It sleeps until something arrives or the first tick that can matter is due; then it
+//! catches up with time, takes everything that waits, and carries out what Raft wants in this order:
+//! messages that need no disk leave, entries and hard state go to the WAL, committed entries go to the
+//! state machine. What needs the disk leaves when the WAL reports it durable. One turn makes at most one
+//! frame per peer, one push to the WAL and one to the apply task, however many groups took part.
+//!
+//! There is no tick timer: `tick()` is called as often as was due before inputs are looked at, which is what
+//! a ticker that buffers its ticks does. A thread that was held therefore finds its election timeout passed
+//! even though the heartbeats wait in the queue: with `missed_ticks = "drop"` it does not.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::io;
+use std::sync::Arc;
+use std::task::Poll;
+
+use bytes::Bytes;
+use host::{Host, Mono, Task, Thread};
+use raft::SnapshotStatus;
+use raft::eraftpb::{Message, MessageType};
+
+use crate::Shared;
+use crate::apply::{ApplyJob, Reply, SharedReplica, lock};
+use crate::config::Config;
+use crate::event::RaftEvent;
+use crate::group::{Group, ReadReply, proposal};
+use crate::log::{Mark, Place};
+use crate::mailbox::Mailbox;
+use crate::snapshot::stream::Outgoing;
+use crate::snapshot::take::{TakeJob, Taken};
+use crate::transport::accept::Accept;
+use crate::transport::codec::Envelope;
+use crate::transport::link::{Link, LinkConfig};
+use crate::wal::layout::{Job, Layout};
+
+/// What can happen to the loop.
+pub(crate) enum Input {
+    Message(Envelope),
+    Propose { group: u32, context: Bytes, data: Bytes, reply: Reply },
+    Read { group: u32, reply: ReadReply },
+    /// All batches up to this one are durable.
+    Persisted(u64),
+    Applied { group: u32, index: u64 },
+    SnapshotTaken(Taken),
+    SnapshotFailed { group: u32 },
+    SnapshotSent { group: u32, to: u64, index: u64, ok: bool },
+    Unreachable(u64),
+    Failed(io::Error),
+    Stop,
+}
+
+/// What completes when a WAL batch does.
+pub(crate) enum Completes {
+    /// A Ready: its messages may leave.
+    Ready { number: u64, messages: Vec<Message>, ack: Option<Ack>, installed: Option<Mark> },
+    /// The mark of an own snapshot.
+    Mark(Taken),
+}
+
+/// The greatest promise among a Ready's messages.
+#[derive(Clone, Copy)]
+pub(crate) struct Ack {
+    pub(crate) term: u64,
+    pub(crate) index: u64,
+    pub(crate) to: u64,
+    pub(crate) place: Place,
+}
+
+pub(crate) struct Outstanding {
+    pub(crate) seq: u64,
+    pub(crate) group: usize,
+    pub(crate) completes: Completes,
+}
+
+/// The sending side towards one peer, and what this turn has for it.
+pub(crate) struct Peer {
+    pub(crate) id: u64,
+    pub(crate) link: Link,
+    pub(crate) config: LinkConfig,
+    pub(crate) outbox: Vec<Envelope>,
+}
+
+/// Deliberate defects, looked up once.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Plants {
+    pub(crate) vote_before_fsync: bool,
+    pub(crate) ack_before_fsync: bool,
+    pub(crate) vote_not_persisted: bool,
+    pub(crate) hardstate_without_sync: bool,
+}
+
+/// Where time stands, in ticks since a random phase before boot.
+pub(crate) struct Ticks {
+    pub(crate) origin: Mono,
+    pub(crate) tick_ns: u64,
+    pub(crate) done: u64,
+    /// When the loop asked to be woken.
+    pub(crate) wake_at: Mono,
+}
+
+impl Ticks {
+    fn at(&self, point: Mono) -> u64 {
+        (point.0.saturating_sub(self.origin.0) / self.tick_ns).max(self.done)
+    }
+
+    fn point(&self, ticks: u64) -> Mono {
+        Mono(self.origin.0.saturating_add(ticks.saturating_mul(self.tick_ns)))
+    }
+}
+
+/// The loop's state.
+pub(crate) struct Driver {
+    pub(crate) host: Host,
+    pub(crate) config: Config,
+    pub(crate) me: u64,
+    pub(crate) plants: Plants,
+    pub(crate) snapshot_thread: Thread,
+    pub(crate) inbox: Mailbox<Input>,
+    pub(crate) groups: Vec<Group>,
+    /// Groups that may have something for us, without repetition.
+    pub(crate) dirty: Vec<usize>,
+    pub(crate) is_dirty: Vec<bool>,
+    pub(crate) peers: Vec<Peer>,
+    pub(crate) layout: Layout,
+    pub(crate) outstanding: VecDeque<Outstanding>,
+    pub(crate) ends: Vec<u64>,
+    pub(crate) wal: Mailbox<Job>,
+    pub(crate) apply: Mailbox<ApplyJob>,
+    pub(crate) apply_jobs: Vec<ApplyJob>,
+    pub(crate) take: Mailbox<TakeJob>,
+    pub(crate) replicas: BTreeMap<u32, SharedReplica>,
+    pub(crate) ticks: Ticks,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) accept: Arc<Accept>,
+    /// The WAL's task, awaited at the end.
+    pub(crate) writer: Option<Task>,
+    /// Tasks that end with the loop.
+    pub(crate) tasks: Vec<Task>,
+}
+
+impl Driver {
+    /// Runs until stopped or until the disk fails.
+    pub(crate) async fn run(mut self) {
+        let mut inputs = Vec::new();
+        let mut alarm = self.host.clock().alarm();
+        let inbox = self.inbox.clone();
+        let outcome = loop {
+            alarm.set(self.ticks.wake_at);
+            std::future::poll_fn(|cx| {
+                let arrived = inbox.poll_take(cx, &mut inputs).is_ready();
+                let rang = !arrived && alarm.poll_ring(cx).is_ready();
+                if arrived || rang { Poll::Ready(()) } else { Poll::Pending }
+            })
+            .await;
+            let now = self.host.clock().now();
+            self.catch_up(now);
+            let end = self.inputs(now, &mut inputs);
+            self.turn();
+            if let Some(outcome) = end {
+                break outcome;
+            }
+        };
+        self.end(outcome).await;
+    }
+
+    /// Delivers the ticks that are due.
+    fn catch_up(&mut self, now: Mono) {
+        let due = self.ticks.at(now) - self.ticks.done;
+        let wake_at = self.ticks.wake_at;
+        let in_time = self.ticks.at(wake_at.min(now)) - self.ticks.done;
+        let missed = due - in_time;
+        let late = now.since(wake_at);
+        if late > self.config.heartbeat {
+            let late_ns = host::unit::nanos(late);
+            let group = self.groups.first().map_or(0, |g| g.id);
+            self.host.emit(RaftEvent::ThreadLate { group, late_ns, ticks: missed });
+        }
+        let deliver = match self.config.missed_ticks.0 {
+            "drop" => in_time + missed.min(1),
+            _ => due,
+        };
+        self.ticks.done += due;
+        for _ in 0..deliver {
+            for at in 0..self.groups.len() {
+                if self.groups[at].tick(&self.host, now) {
+                    self.touch(at);
+                }
+            }
+        }
+    }
+
+    pub(crate) fn touch(&mut self, at: usize) {
+        if !std::mem::replace(&mut self.is_dirty[at], true) {
+            self.dirty.push(at);
+        }
+    }
+
+    fn at(&self, group: u32) -> Option<usize> {
+        self.groups.binary_search_by_key(&group, |g| g.id).ok()
+    }
+
+    fn inputs(&mut self, now: Mono, inputs: &mut Vec<Input>) -> Option<io::Result<()>> {
+        let mut end = None;
+        for input in inputs.drain(..) {
+            match input {
+                Input::Message(Envelope { group, message }) => {
+                    if let Some(at) = self.at(group) {
+                        self.groups[at].step(&self.host, now, message);
+                        self.touch(at);
+                    }
+                }
+                Input::Propose { group, context, data, reply } => {
+                    if let Some(at) = self.at(group) {
+                        self.groups[at].proposals.push((proposal(context, data), reply));
+                        self.touch(at);
+                    }
+                }
+                Input::Read { group, reply } => {
+                    if let Some(at) = self.at(group) {
+                        self.groups[at].reading.push(reply);
+                        self.touch(at);
+                    }
+                }
+                Input::Persisted(seq) => self.persisted(seq),
+                Input::Applied { group, index } => self.applied(group, index),
+                Input::SnapshotTaken(taken) => self.snapshot_taken(taken),
+                Input::SnapshotFailed { group } => lock(&self.replicas[&group]).snapshotting = false,
+                Input::SnapshotSent { group, to, index, ok } => {
+                    self.snapshot_sent(group, to, index, ok);
+                }
+                Input::Unreachable(peer) => self.unreachable(peer),
+                Input::Failed(error) => end = Some(Err(error)),
+                Input::Stop => end = end.or(Some(Ok(()))),
+            }
+        }
+        end
+    }
+
+    fn applied(&mut self, group: u32, index: u64) {
+        let Some(at) = self.at(group) else { return };
+        let group = &mut self.groups[at];
+        group.applied = group.applied.max(index);
+        group.advance_applied(index);
+        group.release_reads();
+        self.touch(at);
+    }
+
+    fn unreachable(&mut self, peer: u64) {
+        for at in 0..self.groups.len() {
+            self.groups[at].raw.report_unreachable(peer);
+            self.touch(at);
+        }
+    }
+
+    fn snapshot_sent(&mut self, group: u32, to: u64, index: u64, ok: bool) {
+        let Some(at) = self.at(group) else { return };
+        self.host.emit(RaftEvent::SnapshotSent { group, to, index, ok });
+        let status = if ok { SnapshotStatus::Finish } else { SnapshotStatus::Failure };
+        self.groups[at].raw.report_snapshot(to, status);
+        self.touch(at);
+    }
+
+    /// Carries out what this turn's inputs came to, then hands it over: frames, WAL, state machine.
+    fn turn(&mut self) {
+        while let Some(at) = self.dirty.pop() {
+            self.is_dirty[at] = false;
+            self.groups[at].propose(&self.host);
+            self.groups[at].read();
+            self.ready(at);
+        }
+        for at in 0..self.peers.len() {
+            let peer = &mut self.peers[at];
+            if !peer.outbox.is_empty() && !peer.link.offer(&mut peer.outbox) {
+                let id = peer.id;
+                self.unreachable(id);
+            }
+        }
+        // `unreachable` makes no work of its own: it only lowers what Raft sends ahead.
+        self.dirty.drain(..).for_each(|at| self.is_dirty[at] = false);
+        self.wal.push_all(&mut self.layout.jobs);
+        self.apply.push_all(&mut self.apply_jobs);
+        let wait = self.groups.iter().filter(|g| !g.installing).map(Group::ticks_to_event).min();
+        self.ticks.wake_at = wait.map_or(Mono::NEVER, |w| self.ticks.point(self.ticks.done + w));
+    }
+
+    /// Hands a message to the transport at the end of the turn.
+    pub(crate) fn post(&mut self, at: usize, message: Message) {
+        let group = &mut self.groups[at];
+        group.note_leaving(&self.host, self.me, &message);
+        let Some(peer) = self.peers.iter_mut().find(|p| p.id == message.to) else { return };
+        let group = group.id;
+        if message.get_msg_type() != MessageType::MsgSnapshot {
+            peer.outbox.push(Envelope { group, message });
+            return;
+        }
+        let outgoing = Outgoing {
+            host: self.host.clone(),
+            addr: peer.config.addr.clone(),
+            me: self.me,
+            cluster: peer.config.cluster,
+            dial_timeout: self.config.dial_timeout,
+            stall: self.config.snapshot_stall,
+            group,
+            message,
+            inbox: self.inbox.clone(),
+        };
+        drop(self.snapshot_thread.spawn("raft_snapshot_send", outgoing.run()));
+    }
+
+    /// Ends everything that belongs to the loop; the WAL is durable before anybody learns of the end.
+    async fn end(mut self, outcome: io::Result<()>) {
+        for at in 0..self.groups.len() {
+            self.write_commit(at);
+        }
+        self.wal.push_all(&mut self.layout.jobs);
+        self.wal.close();
+        if let Some(writer) = self.writer.take() {
+            writer.join().await;
+        }
+        self.apply.abandon();
+        self.take.abandon();
+        self.accept.end();
+        self.tasks.drain(..).for_each(Task::cancel);
+        self.inbox.abandon();
+        let shared = self.shared.clone();
+        // Proposers learn of the end from their dropped replies.
+        drop(self);
+        shared.finish(outcome);
+    }
+}

@@ -1,0 +1,314 @@
+//! One Raft group as the loop sees it: the `raft` crate's state machine, the election timeout pinned to a
+//! named draw, the facts that follow from changes of term and role, and who waits for proposals and reads.
+//!
+//! The crate draws election timeouts from the operating system's entropy. After every step that could have
+//! drawn one it is overwritten by a draw keyed by (group, count of role changes and campaigns), so that a
+//! seed decides it and one more message shifts nothing.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+use host::{Host, Mono};
+use raft::eraftpb::{Entry, Message, MessageType};
+use raft::{RawNode, StateRole};
+
+use crate::ProposeError;
+use crate::apply::{Reply, Waiter};
+use crate::config::Config;
+use crate::event::RaftEvent;
+use crate::log::LogStore;
+
+/// Where a reader waits.
+pub(crate) type ReadReply = Box<dyn FnOnce(Result<(), ProposeError>) + Send>;
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Seen {
+    term: u64,
+    role: StateRole,
+    leader: u64,
+}
+
+/// A group.
+pub(crate) struct Group {
+    pub(crate) id: u32,
+    pub(crate) raw: RawNode<LogStore>,
+    seen: Seen,
+    /// How many timeouts were drawn, and the last one.
+    draws: u64,
+    pinned: usize,
+    election_ticks: (u64, u64),
+    /// The last valid message of a leader, or boot.
+    heard: Mono,
+    /// The term for which the own vote has left.
+    own_vote: u64,
+    pub(crate) committed: u64,
+    /// How far the state machine is.
+    pub(crate) applied: u64,
+    /// Commit moved and is not in the WAL; it goes with the next batch.
+    pub(crate) commit_unwritten: bool,
+    /// A peer's snapshot is being made durable; until then the group's time stands still.
+    pub(crate) installing: bool,
+    /// Batches in the WAL that have not completed.
+    pub(crate) outstanding: u64,
+    /// This turn's proposals.
+    pub(crate) proposals: Vec<(Entry, Reply)>,
+    pub(crate) waiters: VecDeque<Waiter>,
+    /// Readers without a read index yet.
+    pub(crate) reading: Vec<ReadReply>,
+    /// Readers whose read index has been asked for, by the number under which it was.
+    asked: VecDeque<(u64, Vec<ReadReply>)>,
+    read_count: u64,
+    /// Readers that wait for the state machine to reach an index.
+    behind: Vec<(u64, ReadReply)>,
+}
+
+impl Group {
+    pub(crate) fn new(id: u32, raw: RawNode<LogStore>, config: &Config, now: Mono) -> Group {
+        let seen = Seen { term: raw.raft.term, role: raw.raft.state, leader: raw.raft.leader_id };
+        let committed = raw.raft.raft_log.committed;
+        let applied = raw.raft.raft_log.applied;
+        Group {
+            id,
+            raw,
+            seen,
+            draws: 0,
+            pinned: 0,
+            election_ticks: config.election_ticks(),
+            heard: now,
+            own_vote: 0,
+            committed,
+            applied,
+            commit_unwritten: false,
+            installing: false,
+            outstanding: 0,
+            proposals: Vec::new(),
+            waiters: VecDeque::new(),
+            reading: Vec::new(),
+            asked: VecDeque::new(),
+            read_count: 0,
+            behind: Vec::new(),
+        }
+    }
+
+    pub(crate) fn is_leader(&self) -> bool {
+        self.raw.raft.state == StateRole::Leader
+    }
+
+    pub(crate) fn leader(&self) -> u64 {
+        self.raw.raft.leader_id
+    }
+
+    /// Draws the next election timeout.
+    pub(crate) fn redraw(&mut self, host: &Host) {
+        let (min, max) = self.election_ticks;
+        let key = u64::from(self.id) << 32 | self.draws;
+        self.draws += 1;
+        self.pinned = (min + host.rng("election", key).below(max - min)) as usize;
+        self.raw.raft.set_randomized_election_timeout(self.pinned);
+    }
+
+    /// Ticks until something can happen by time alone.
+    pub(crate) fn ticks_to_event(&self) -> u64 {
+        let raft = &self.raw.raft;
+        let ticks = if self.is_leader() {
+            let heartbeat = raft.heartbeat_timeout().saturating_sub(raft.heartbeat_elapsed());
+            let quorum = raft.election_timeout().saturating_sub(raft.election_elapsed);
+            heartbeat.min(quorum)
+        } else {
+            raft.randomized_election_timeout().saturating_sub(raft.election_elapsed)
+        };
+        ticks.max(1) as u64
+    }
+
+    /// One tick. True if it may have made work.
+    pub(crate) fn tick(&mut self, host: &Host, now: Mono) -> bool {
+        if self.installing {
+            return false;
+        }
+        let was = self.raw.raft.state;
+        if !self.raw.tick() {
+            return false;
+        }
+        if was == StateRole::Follower && self.raw.raft.state != StateRole::Follower {
+            let silent_ns = host::unit::nanos(now.since(self.heard));
+            host.emit(RaftEvent::ElectionTimeout { group: self.id, silent_ns });
+        }
+        let again = was == self.raw.raft.state && was != StateRole::Leader;
+        self.observe(host, again);
+        true
+    }
+
+    /// A message from a peer.
+    pub(crate) fn step(&mut self, host: &Host, now: Mono, message: Message) {
+        use MessageType::{MsgAppend, MsgHeartbeat, MsgSnapshot};
+        let (from, term) = (message.from, message.term);
+        let leads = matches!(message.get_msg_type(), MsgAppend | MsgHeartbeat | MsgSnapshot);
+        // Errors are messages from strangers and dropped proposals; neither needs an answer here.
+        let _ = self.raw.step(message);
+        if leads && self.raw.raft.term == term && self.raw.raft.leader_id == from {
+            self.heard = now;
+        }
+        self.observe(host, false);
+    }
+
+    /// Pins the election timeout and states what has become of the node. `again` is a campaign that
+    /// changed neither term nor role.
+    pub(crate) fn observe(&mut self, host: &Host, again: bool) {
+        let raft = &self.raw.raft;
+        let now = Seen { term: raft.term, role: raft.state, leader: raft.leader_id };
+        if now == self.seen && !again {
+            if raft.randomized_election_timeout() != self.pinned {
+                self.raw.raft.set_randomized_election_timeout(self.pinned);
+            }
+            return;
+        }
+        let before = std::mem::replace(&mut self.seen, now);
+        self.redraw(host);
+        let (group, term) = (self.id, now.term);
+        let stood = now.role == StateRole::Candidate
+            || (now.role == StateRole::Leader && before.term != term);
+        if stood && (before.term != term || again) {
+            host.emit(RaftEvent::Candidate { group, term });
+        }
+        match now.role {
+            StateRole::PreCandidate => host.emit(RaftEvent::PreCandidate { group, term }),
+            StateRole::Candidate => {}
+            StateRole::Follower => {
+                host.emit(RaftEvent::Follower { group, term, leader: now.leader });
+            }
+            StateRole::Leader => {
+                let log = self.raw.store();
+                let last = log.mark(log.last()).expect("the last entry is held");
+                let (last_index, last_term, chain) = (last.index, last.term, last.chain);
+                host.emit(RaftEvent::Leader { group, term, last_index, last_term, chain });
+            }
+        }
+        if before.role == StateRole::Leader && now.role != StateRole::Leader {
+            self.lead_no_more(now.leader);
+        }
+    }
+
+    /// The facts of a message that is handed to the transport now.
+    pub(crate) fn note_leaving(&mut self, host: &Host, me: u64, message: &Message) {
+        let (group, term) = (self.id, message.term);
+        match message.get_msg_type() {
+            MessageType::MsgRequestVoteResponse if !message.reject => {
+                host.emit(RaftEvent::VoteGranted { group, term, to: message.to });
+            }
+            MessageType::MsgRequestVote if self.own_vote < term => {
+                self.own_vote = term;
+                host.emit(RaftEvent::VoteGranted { group, term, to: me });
+            }
+            _ => {}
+        }
+    }
+
+    /// Reads that had no answer yet must be asked of somebody else; proposals may still succeed.
+    fn lead_no_more(&mut self, leader: u64) {
+        let refused = || Err(ProposeError::NotLeader { leader });
+        let asked = self.asked.drain(..).flat_map(|(_, replies)| replies);
+        for reply in asked.chain(self.reading.drain(..)) {
+            reply(refused());
+        }
+    }
+
+    /// Puts this turn's proposals into the log, as one message.
+    pub(crate) fn propose(&mut self, host: &Host) {
+        if self.proposals.is_empty() {
+            return;
+        }
+        let (entries, replies): (Vec<Entry>, Vec<Reply>) = self.proposals.drain(..).unzip();
+        if !self.is_leader() {
+            let leader = self.leader();
+            for reply in replies {
+                reply(Err(ProposeError::NotLeader { leader }));
+            }
+            return;
+        }
+        let mut message = Message::default();
+        message.set_msg_type(MessageType::MsgPropose);
+        message.from = self.raw.raft.id;
+        message.set_entries(entries.into());
+        let term = self.raw.raft.term;
+        let accepted = self.raw.step(message).is_ok();
+        let last = self.raw.raft.raft_log.last_index();
+        let first = last + 1 - replies.len() as u64;
+        for (index, reply) in (first..).zip(replies) {
+            if accepted {
+                self.waiters.push_back(Waiter { index, term, reply });
+            } else {
+                reply(Err(ProposeError::Dropped));
+            }
+        }
+        self.observe(host, false);
+    }
+
+    /// Asks for a read index for all readers that came, once this leader may give one.
+    pub(crate) fn read(&mut self) {
+        if self.reading.is_empty() {
+            return;
+        }
+        if !self.is_leader() {
+            self.lead_no_more(self.leader());
+            return;
+        }
+        if !self.raw.raft.commit_to_current_term() {
+            return;
+        }
+        self.read_count += 1;
+        let number = self.read_count;
+        self.asked.push_back((number, std::mem::take(&mut self.reading)));
+        self.raw.read_index(number.to_le_bytes().to_vec());
+    }
+
+    /// The leader is still the leader: all reads asked for under that number may read at `index`.
+    pub(crate) fn confirmed(&mut self, context: &[u8], index: u64) {
+        let Ok(number) = context.try_into().map(u64::from_le_bytes) else { return };
+        while self.asked.front().is_some_and(|(n, _)| *n <= number) {
+            let (_, replies) = self.asked.pop_front().expect("looked at above");
+            self.behind.extend(replies.into_iter().map(|r| (index, r)));
+        }
+        self.release_reads();
+    }
+
+    /// Lets readers go whose index the state machine has reached.
+    pub(crate) fn release_reads(&mut self) {
+        let applied = self.applied;
+        for (_, reply) in self.behind.extract_if(.., |(index, _)| *index <= applied) {
+            reply(Ok(()));
+        }
+    }
+
+    /// Those who wait for entries up to `index`, in order.
+    pub(crate) fn waiters_to(&mut self, index: u64) -> Vec<Waiter> {
+        let n = self.waiters.partition_point(|w| w.index <= index);
+        if n == 0 {
+            return Vec::new();
+        }
+        self.waiters.drain(..n).collect()
+    }
+
+    /// Entries of `term` now lie at `first` and after: whoever proposed others there has lost.
+    pub(crate) fn overwritten(&mut self, first: u64, term: u64) {
+        while self.waiters.back().is_some_and(|w| w.index >= first && w.term < term) {
+            let waiter = self.waiters.pop_back().expect("looked at above");
+            (waiter.reply)(Err(ProposeError::Dropped));
+        }
+    }
+
+    /// Tells Raft how far the state machine is, as far as Raft can believe it.
+    pub(crate) fn advance_applied(&mut self, index: u64) {
+        let log = &self.raw.raft.raft_log;
+        let known = index.min(log.committed).min(log.persisted);
+        if known > log.applied {
+            self.raw.advance_apply_to(known);
+        }
+    }
+}
+
+/// An entry as it is proposed.
+pub(crate) fn proposal(context: Bytes, data: Bytes) -> Entry {
+    let mut entry = Entry::default();
+    (entry.context, entry.data) = (context, data);
+    entry
+}

@@ -1,0 +1,281 @@
+//! What Raft wants done: the asynchronous path of a Ready. Its entries and hard state go to the WAL under
+//! the Ready's number, messages that promise something wait there until that is durable, committed entries
+//! go to the state machine. A Ready without anything to write waits only for writes before it.
+//!
+//! A commit index alone is not written: Raft may forget it, and the next batch carries it.
+
+use raft::Ready;
+use raft::eraftpb::{Message, MessageType};
+
+use crate::apply::{ApplyJob, lock};
+use crate::driver::{Ack, Completes, Driver, Outstanding};
+use crate::event::RaftEvent;
+use crate::log::{Mark, Place, snapshot_mark};
+use crate::snapshot::take::{TakeJob, Taken};
+use crate::wal::layout::Change;
+
+impl Driver {
+    /// Carries out Readies of one group until there is none.
+    pub(crate) fn ready(&mut self, at: usize) {
+        while self.groups[at].raw.has_ready() {
+            let mut ready = self.groups[at].raw.ready();
+            for message in ready.take_messages() {
+                self.post(at, message);
+            }
+            for state in ready.take_read_states() {
+                self.groups[at].confirmed(&state.request_ctx, state.index);
+            }
+            let installed = self.install(at, &ready);
+            let wrote = self.write(at, &mut ready, installed);
+            self.commit(at, &mut ready);
+            let messages = self.early(at, ready.take_persisted_messages());
+            let ack = self.greatest_ack(at, &messages);
+            let number = ready.number();
+            self.groups[at].raw.advance_append_async(ready);
+            let completes = Completes::Ready { number, messages, ack, installed };
+            if wrote || self.groups[at].outstanding > 0 {
+                self.groups[at].outstanding += 1;
+                let seq = self.layout.seq();
+                self.outstanding.push_back(Outstanding { seq, group: at, completes });
+            } else {
+                self.complete(at, completes);
+            }
+        }
+        let leader = self.groups[at].leader();
+        self.shared.set_leader(at, leader);
+    }
+
+    /// A peer's snapshot takes the place of the log. Its file is durable already.
+    fn install(&mut self, at: usize, ready: &Ready) -> Option<Mark> {
+        if ready.snapshot().is_empty() {
+            return None;
+        }
+        let mark = snapshot_mark(ready.snapshot()).expect("checked when it was received");
+        let conf = ready.snapshot().get_metadata().get_conf_state().clone();
+        let group = &mut self.groups[at];
+        self.layout.mark(group.id, mark, &conf);
+        group.raw.mut_store().install(mark, conf);
+        group.installing = true;
+        // Whoever proposed an entry that the snapshot covers cannot learn what became of it.
+        drop(group.waiters_to(mark.index));
+        self.apply_jobs.push(ApplyJob::Install { group: group.id, mark });
+        Some(mark)
+    }
+
+    /// Puts entries and hard state into log and WAL. False if there was nothing to write.
+    fn write(&mut self, at: usize, ready: &mut Ready, installed: Option<Mark>) -> bool {
+        let entries = ready.take_entries();
+        let group = &mut self.groups[at];
+        let id = group.id;
+        let range = entries.first().zip(entries.last()).map(|(a, b)| (a.index, b.index, b.term));
+        if let Some((first, _, term)) = range {
+            group.overwritten(first, term);
+        }
+        self.ends.clear();
+        for entry in entries {
+            let index = entry.index;
+            let chain = group.raw.mut_store().append(entry);
+            let slot = group.raw.store().slot(index).expect("appended above");
+            self.layout.entry(id, &slot.entry, chain);
+            self.ends.push(self.layout.batch_len());
+        }
+        let mut must_sync = ready.must_sync();
+        let has_body = range.is_some() || installed.is_some();
+        if let Some(hard) = ready.hs() {
+            group.raw.mut_store().set_hard(hard.clone());
+            group.commit_unwritten = true;
+        }
+        if !must_sync && !has_body {
+            return false;
+        }
+        if self.plants.hardstate_without_sync && !has_body {
+            must_sync = false;
+        }
+        self.write_hard(at);
+        let change = self.close_batch(id, must_sync, range.map(|r| r.1), at);
+        if let Some((first, last, term_last)) = range {
+            let chain_last = self.groups[at].raw.store().mark(last).expect("appended above").chain;
+            let event = RaftEvent::Appended { group: id, first, last, term_last, chain_last };
+            self.host.emit(event);
+        }
+        self.rolled(change);
+        true
+    }
+
+    /// Adds the hard state to the batch.
+    fn write_hard(&mut self, at: usize) {
+        let group = &mut self.groups[at];
+        let mut hard = group.raw.store().hard().clone();
+        if self.plants.vote_not_persisted {
+            hard.vote = 0;
+        }
+        self.layout.hard(group.id, &hard);
+        group.commit_unwritten = false;
+    }
+
+    /// Gives the batch its place, and its entries theirs.
+    fn close_batch(&mut self, id: u32, sync: bool, last: Option<u64>, at: usize) -> Option<Change> {
+        let (_, begin, change) = self.layout.close_batch(sync, last.map(|l| (id, l)));
+        if let Some(last) = last {
+            let first = last + 1 - self.ends.len() as u64;
+            let store = self.groups[at].raw.mut_store();
+            for (index, end) in (first..).zip(&self.ends) {
+                store.set_place(index, Place { segment: begin.segment, end: begin.end + end });
+            }
+        }
+        change
+    }
+
+    fn rolled(&self, change: Option<Change>) {
+        if let Some(Change { segment, segments, bytes }) = change {
+            let bytes_total = bytes;
+            self.host.emit(RaftEvent::WalRolled { group: 0, segment, segments, bytes_total });
+        }
+    }
+
+    /// Writes a commit index that no batch has carried yet; for the end of the node.
+    pub(crate) fn write_commit(&mut self, at: usize) {
+        if self.groups[at].commit_unwritten {
+            self.write_hard(at);
+            let id = self.groups[at].id;
+            let change = self.close_batch(id, false, None, at);
+            self.rolled(change);
+        }
+    }
+
+    /// Hands committed entries to the state machine.
+    fn commit(&mut self, at: usize, ready: &mut Ready) {
+        let entries = ready.take_committed_entries();
+        let group = &mut self.groups[at];
+        let committed = group.raw.raft.raft_log.committed;
+        if committed > group.committed {
+            group.committed = committed;
+            if let Some(Mark { index, term, chain }) = group.raw.store().mark(committed) {
+                self.host.emit(RaftEvent::Committed { group: group.id, index, term, chain });
+            }
+        }
+        let Some(last) = entries.last() else { return };
+        let mark = group.raw.store().mark(last.index).expect("committed entries are held");
+        let waiters = group.waiters_to(mark.index);
+        self.apply_jobs.push(ApplyJob::Entries { group: group.id, entries, mark, waiters });
+    }
+
+    /// Messages that a planted defect lets go before the disk has what they promise.
+    fn early(&mut self, at: usize, messages: Vec<Message>) -> Vec<Message> {
+        let plants = self.plants;
+        if !plants.vote_before_fsync && !plants.ack_before_fsync {
+            return messages;
+        }
+        let goes = |m: &Message| match m.get_msg_type() {
+            MessageType::MsgRequestVoteResponse => plants.vote_before_fsync,
+            MessageType::MsgAppendResponse => plants.ack_before_fsync,
+            _ => false,
+        };
+        let (now, later): (Vec<Message>, Vec<Message>) = messages.into_iter().partition(goes);
+        let ack = self.greatest_ack(at, &now);
+        self.leave(at, now, ack);
+        later
+    }
+
+    /// The greatest promise among these messages, with the place in the WAL that it rests on.
+    fn greatest_ack(&self, at: usize, messages: &[Message]) -> Option<Ack> {
+        let store = self.groups[at].raw.store();
+        let promises = messages.iter().filter(|m| {
+            m.get_msg_type() == MessageType::MsgAppendResponse && !m.reject && m.index > 0
+        });
+        let ack = |m: &Message| {
+            let place = store.place(m.index, m.term)?;
+            Some(Ack { term: m.term, index: m.index, to: m.to, place })
+        };
+        promises.filter_map(ack).max_by_key(|a| a.index)
+    }
+
+    fn leave(&mut self, at: usize, messages: Vec<Message>, ack: Option<Ack>) {
+        if let Some(Ack { term, index, to, place }) = ack {
+            let (wal_segment, wal_end) = (place.segment, place.end);
+            let group = self.groups[at].id;
+            self.host.emit(RaftEvent::AppendAcked { group, term, index, to, wal_segment, wal_end });
+        }
+        for message in messages {
+            self.post(at, message);
+        }
+    }
+
+    /// Everything up to batch `seq` is durable.
+    pub(crate) fn persisted(&mut self, seq: u64) {
+        while self.outstanding.front().is_some_and(|o| o.seq <= seq) {
+            let done = self.outstanding.pop_front().expect("looked at above");
+            self.groups[done.group].outstanding -= 1;
+            self.complete(done.group, done.completes);
+            self.touch(done.group);
+        }
+    }
+
+    fn complete(&mut self, at: usize, completes: Completes) {
+        match completes {
+            Completes::Ready { number, messages, ack, installed } => {
+                self.groups[at].raw.on_persist_ready(number);
+                self.leave(at, messages, ack);
+                if let Some(mark) = installed {
+                    self.installed(at, mark);
+                }
+            }
+            Completes::Mark(taken) => self.snapshot_durable(at, &taken),
+        }
+    }
+
+    /// The log begins anew behind a peer's snapshot. Raft takes it for applied at once: the apply task keeps
+    /// the order, and Raft itself looks at the applied index only for changes of membership.
+    fn installed(&mut self, at: usize, mark: Mark) {
+        let group = &mut self.groups[at];
+        group.installing = false;
+        group.advance_applied(mark.index);
+        self.forget(at);
+    }
+
+    /// An own snapshot lies under its name; the log must learn of it before anything is removed.
+    pub(crate) fn snapshot_taken(&mut self, taken: Taken) {
+        let at = self.groups.binary_search_by_key(&taken.group, |g| g.id).expect("an own group");
+        let store = self.groups[at].raw.store();
+        if taken.mark.index <= store.snapshot_mark().index {
+            lock(&self.replicas[&taken.group]).snapshotting = false;
+            return;
+        }
+        let conf = store.conf().clone();
+        self.layout.mark(taken.group, taken.mark, &conf);
+        let change = self.close_batch(taken.group, true, None, at);
+        self.rolled(change);
+        let seq = self.layout.seq();
+        self.groups[at].outstanding += 1;
+        let completes = Completes::Mark(taken);
+        self.outstanding.push_back(Outstanding { seq, group: at, completes });
+    }
+
+    fn snapshot_durable(&mut self, at: usize, taken: &Taken) {
+        let Taken { group, mark, bytes, started } = *taken;
+        lock(&self.replicas[&group]).snapshotting = false;
+        let store = self.groups[at].raw.mut_store();
+        if mark.index > store.snapshot_mark().index {
+            store.snapshotted(mark, self.config.keep_entries);
+        }
+        let took_ns = host::unit::nanos(self.host.clock().now().since(started));
+        let index = mark.index;
+        self.host.emit(RaftEvent::SnapshotFinished { group, index, bytes, took_ns });
+        self.forget(at);
+    }
+
+    /// Removes what the group's newest durable snapshot made superfluous.
+    fn forget(&mut self, at: usize) {
+        let group = &self.groups[at];
+        let (id, before) = (group.id, group.raw.store().snapshot_mark().index);
+        let groups = &self.groups;
+        let durable = |id: u32| match groups.binary_search_by_key(&id, |g| g.id) {
+            Ok(at) => groups[at].raw.store().snapshot_mark().index,
+            Err(_) => 0,
+        };
+        if let Some((first, bytes_removed)) = self.layout.compact(durable) {
+            self.host.emit(RaftEvent::Compacted { group: 0, first, bytes_removed });
+        }
+        let _ = self.take.push(TakeJob::Clean { group: id, before });
+    }
+}

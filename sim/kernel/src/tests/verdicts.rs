@@ -1,0 +1,151 @@
+//! Every verdict that the machinery itself can give, and that a seed is one run.
+
+use std::time::Duration;
+
+use host::{Class as Traffic, OpenMode, Work};
+
+use super::{outcome, registry, scenario};
+use crate::outcome::{Class, Verdict};
+use crate::run::{Options, leak, run};
+
+const LOAD: &str = "duration = \"5s\"\nsettle = \"1s\"\n[cluster]\nnode = \"subject\"\nhosts = 3\n\
+                    [[workload]]\nkind = \"waits\"\n";
+
+#[test]
+fn a_task_that_wakes_itself_is_a_livelock() {
+    let node = |host: host::Host, _| async move {
+        let thread = host.thread("main");
+        host.thread("spin").spawn("spinner", async move {
+            loop {
+                thread.yield_now().await;
+            }
+        });
+        std::future::pending().await
+    };
+    let outcome = outcome(registry(node), LOAD, 0);
+    assert_eq!(outcome.class, Some(Class::Livelock), "{:?}", outcome.violations);
+    assert!(outcome.violations[0].text.contains("`spinner`"), "{:?}", outcome.violations);
+    assert_eq!(outcome.exit_code(), 7);
+}
+
+#[test]
+fn waiting_for_ever_is_a_deadlock_and_names_the_waiters() {
+    let node = |host: host::Host, _| async move {
+        let listener = host.net().listen(&format!("{}:1", host.name()).as_str().into()).await?;
+        listener.accept().await.map(drop)
+    };
+    let outcome = outcome(registry(node), LOAD, 0);
+    assert_eq!(outcome.class, Some(Class::Deadlock), "{:?}", outcome.violations);
+    let text = &outcome.violations[0].text;
+    assert!(text.contains("n2/main waits for somebody to connect"), "{text}");
+}
+
+#[test]
+fn a_panic_is_that_nodes_verdict_also_in_drop() {
+    struct Grenade;
+    impl Drop for Grenade {
+        fn drop(&mut self) {
+            panic!("in drop");
+        }
+    }
+    let node = |host: host::Host, _| async move {
+        // A second panic while the first unwinds would abort, as it does in every Rust program.
+        let _grenade = (host.name() != "n2").then(|| Grenade);
+        host.clock().sleep(Duration::from_secs(2)).await;
+        assert!(host.name() != "n2", "n2 has had enough");
+        std::future::pending().await
+    };
+    let outcome = outcome(registry(node), LOAD, 0);
+    assert_eq!((outcome.class, outcome.exit_code()), (Some(Class::Panic), 3));
+    assert!(outcome.violations[0].text.contains("n2 has had enough"), "{:?}", outcome.violations);
+}
+
+#[test]
+fn bytes_are_bounded() {
+    let node = |host: host::Host, _| async move {
+        let file = host.disk().open("f", OpenMode::Fresh).await?;
+        loop {
+            file.append(Traffic("wal"), vec![0; 1 << 20].into()).await?;
+        }
+    };
+    let text = format!("{LOAD}[limits]\nmemory = \"64MiB\"\n");
+    let outcome = outcome(registry(node), &text, 0);
+    assert_eq!((outcome.class, outcome.exit_code()), (Some(Class::Memory), 8));
+}
+
+#[test]
+fn polls_are_bounded() {
+    let node = |host: host::Host, _| async move {
+        loop {
+            host.clock().sleep(Duration::from_micros(10)).await;
+        }
+    };
+    let text = format!("{LOAD}[limits]\npolls = 10000\n");
+    let outcome = outcome(registry(node), &text, 0);
+    assert_eq!((outcome.class, outcome.exit_code()), (Some(Class::Time), 8));
+}
+
+#[test]
+fn a_run_without_acknowledgements_is_vacuous() {
+    let node = |_, _| std::future::pending();
+    let text = LOAD.replace("waits", "idle") + "[check]\nmin_acks = 2\n";
+    let outcome = outcome(registry(node), &text, 0);
+    assert_eq!((outcome.verdict, outcome.exit_code()), (Verdict::Vacuous, 6));
+}
+
+/// A node that uses everything, so that its digest depends on everything.
+async fn busy(host: host::Host, members: host::Members) -> std::io::Result<()> {
+    let me = members.get(members.me).expect("a member").clone();
+    let listener = host.net().listen(&me.peer_addr).await?;
+    let inner = host.clone();
+    host.thread("in").spawn("accept", async move {
+        while let Ok(conn) = listener.accept().await {
+            let (_tx, mut rx) = conn.split();
+            let clock = inner.clock();
+            inner.thread("in").spawn("read", async move {
+                while let Ok(Some(_)) = rx.recv().await {
+                    clock.sleep(Duration::from_micros(300)).await;
+                }
+            });
+        }
+    });
+    let mut rng = host.rng("busy", 0);
+    let file = host.disk().open("wal", OpenMode::CreateIfMissing).await?;
+    loop {
+        let to = &members.all[rng.below(members.all.len() as u64) as usize];
+        let within = Duration::from_millis(50);
+        if let Ok(conn) = host.net().dial(&to.peer_addr, within, host::Style::Stream).await {
+            let (mut tx, _rx) = conn.split();
+            for n in 0..rng.below(5) {
+                tx.send(Traffic("x"), vec![n as u8; 100].into()).await?;
+            }
+        }
+        host.thread("main").run(Work { kind: "conformance_hold", bytes: 0 }, || ()).await;
+        file.append(Traffic("wal"), vec![1; 5000].into()).await?;
+        file.sync(Traffic("wal")).await?;
+    }
+}
+
+#[test]
+fn a_seed_is_one_run_wherever_it_is_run() {
+    let registry = leak(registry(busy));
+    let scenario = scenario(registry, LOAD);
+    let digest = |seed, weave, perturbed| {
+        let options = Options { weave, perturbed, ..Options::seed(seed) };
+        let outcome = run(&scenario, registry, &options).unwrap();
+        assert!(outcome.events > 1_000, "{}", outcome.events);
+        (outcome.digest, outcome.canary)
+    };
+    let first = digest(7, 0, false);
+    assert_ne!(digest(8, 0, false).0, first.0);
+    assert_ne!(digest(7, 1, false).0, first.0);
+    assert_eq!(digest(7, 0, false), first);
+    let perturbed = digest(7, 0, true);
+    assert_eq!(perturbed.0, first.0);
+    assert_ne!(perturbed.1, first.1, "the perturbation reaches the hash keys");
+    let parallel: Vec<_> = std::thread::scope(|scope| {
+        let runs: Vec<_> = (0..4).map(|_| scope.spawn(|| digest(7, 0, false))).collect();
+        runs.into_iter().map(|r| r.join().unwrap()).collect()
+    });
+    assert!(parallel.iter().all(|p| *p == first));
+}
