@@ -1,2 +1,83 @@
-//! x
-fn main(){}
+//! TABLE OF CONTENTS. Everything that has a name is registered here; read this first.
+//!
+//! Nodes are production code and know nothing of the simulator, so each is one entry of `nodes()`; a node
+//! of your own is one more. Workloads, faults and checks are declared one per file, in `workloads/`,
+//! `faults/` and `sim/checks/`, and listed in their crates. Scenarios and profiles are files: inside the
+//! project they are read from disk, elsewhere the copies compiled in here serve.
+
+#[cfg(not(madsim))]
+compile_error!(
+    "the simulator runs on madsim: build it inside the project's folder, where .cargo/config.toml sets \
+     `--cfg madsim`, and without RUSTFLAGS in the environment; the real program is `cargo real`"
+);
+
+use kernel::registry::{Boot, Builtin, Registry, Word, node};
+
+fn main() {
+    std::process::exit(cli::main(registry()));
+}
+
+fn registry() -> Registry {
+    Registry {
+        nodes: nodes(),
+        workloads: workloads::words(),
+        faults: faults::words(),
+        checks: checks::words(),
+        scenarios: SCENARIOS.to_vec(),
+        profiles: PROFILES.to_vec(),
+    }
+}
+
+fn nodes() -> Vec<Word<Boot>> {
+    vec![node(
+        "store",
+        "A replicated configuration store on one Raft group: put and read values of up to 2 MB.",
+        store::PLANTS,
+        store::Config::validate,
+        store::run,
+    )]
+}
+
+/// (name, text) of a file in a folder of `sim/`.
+macro_rules! builtin {
+    ($folder:literal: $($name:literal)*) => {
+        &[$(($name, include_str!(concat!($folder, "/", $name, ".toml")))),*]
+    };
+}
+
+const SCENARIOS: &[Builtin] = builtin!("scenarios":
+    "leader_crash"
+    "snapshot_in_step"
+    "snapshot_on_its_own_thread"
+    "snapshot_spares_heartbeat"
+    "snapshot_starves_heartbeat"
+    "swarm"
+);
+
+const PROFILES: &[Builtin] = builtin!("profiles":
+    "dotnet_container"
+    "ssd_lan"
+);
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+
+    use super::*;
+
+    /// What is compiled in is what is there.
+    #[test]
+    fn every_file_is_in_the_table_of_contents() {
+        for (folder, listed) in [("sim/scenarios", SCENARIOS), ("sim/profiles", PROFILES)] {
+            let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
+            let mut there: Vec<String> = fs::read_dir(dir)
+                .unwrap()
+                .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+                .collect();
+            there.sort();
+            let listed: Vec<String> = listed.iter().map(|(name, _)| format!("{name}.toml")).collect();
+            assert_eq!(there, listed);
+        }
+    }
+}

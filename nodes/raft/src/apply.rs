@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
@@ -78,6 +79,8 @@ pub(crate) struct Applier {
     pub(crate) jobs: Mailbox<ApplyJob>,
     pub(crate) take: Mailbox<TakeJob>,
     pub(crate) inbox: Mailbox<Input>,
+    /// Whether a reader waits for the machine, in any group.
+    pub(crate) awaited: Arc<AtomicBool>,
 }
 
 /// When snapshots are due: at indices that leave `offset` when divided by `every`.
@@ -115,7 +118,9 @@ impl Applier {
                 };
                 reports.push(report);
             }
-            self.inbox.push_all(&mut reports);
+            // Raft needs to know how far the machine is only some time; a reader may be waiting for it.
+            let failed = reports.iter().any(|r| matches!(r, Input::Failed(_)));
+            self.inbox.push_lazily(&mut reports, || failed || self.awaited.load(Ordering::SeqCst));
         }
     }
 

@@ -20,8 +20,8 @@ use crate::mailbox::Mailbox;
 use crate::snapshot::file::path;
 use crate::snapshot::take::Taker;
 use crate::transport::accept::{self, Accept};
-use crate::transport::link::{self, Link, LinkConfig};
 use crate::transport::cluster_hash;
+use crate::transport::link::{self, Link, LinkConfig};
 use crate::wal::recover::recover;
 use crate::wal::writer::Writer;
 use crate::{Raft, Shared};
@@ -46,8 +46,8 @@ pub async fn start(
     config.validate().map_err(invalid)?;
     let me = members.get(members.me).ok_or_else(|| invalid("this host is no member"))?;
     let groups: Vec<u32> = groups.iter().copied().collect::<BTreeSet<_>>().into_iter().collect();
-    let mut fresh = ConfState::default();
-    fresh.voters = members.all.iter().map(|m| m.id).collect();
+    let voters = members.all.iter().map(|m| m.id).collect();
+    let fresh = ConfState { voters, ..ConfState::default() };
     let disk = host.disk();
     let recovered = recover(&disk, config.wal_segment.0, &groups, &fresh).await?;
     if let Some((segment, offset, bytes)) = recovered.cut {
@@ -97,6 +97,7 @@ pub async fn start(
         wal: Mailbox::new(),
         apply: Mailbox::new(),
         apply_jobs: Vec::new(),
+        awaited: Arc::default(),
         take: Mailbox::new(),
         replicas,
         ticks: ticks(host, config),
@@ -140,6 +141,7 @@ fn run(
         jobs: driver.apply.clone(),
         take: driver.take.clone(),
         inbox: driver.inbox.clone(),
+        awaited: driver.awaited.clone(),
     };
     driver.tasks.push(apply_thread.spawn("raft_apply", applier.run()));
     let taker = Taker {
@@ -243,6 +245,7 @@ fn raft_groups(
             pre_vote: config.pre_vote.0 == "on",
             read_only_option: ReadOnlyOption::Safe,
             max_uncommitted_size: UNCOMMITTED_BYTES,
+            skip_bcast_commit: config.commit_notice.0 == "with_next",
             ..raft::Config::default()
         };
         let raw = RawNode::new(&raft_config, log, &logger).map_err(|e| invalid(e.to_string()))?;

@@ -78,8 +78,8 @@ mod tests {
 
     #[test]
     fn a_sealed_context_names_its_body() {
-        let mut entry = Entry::default();
-        entry.context = seal(b"ctx", crc32fast::hash(b"body"));
+        let context = seal(b"ctx", crc32fast::hash(b"body"));
+        let entry = Entry { context, ..Entry::default() };
         assert_eq!(body_crc(&entry), crc32fast::hash(b"body"));
         assert_eq!(&entry.context[ENVELOPE..], b"ctx");
         assert_eq!(body_crc(&Entry::default()), crc32fast::hash(b""));

@@ -25,6 +25,9 @@ host::settings! {
         check_quorum: Word = "on", "on|off";
         /// After its thread was held a node learns of all ticks that fell due meanwhile, or of one.
         missed_ticks: Word = "deliver", "deliver|drop";
+        /// A leader tells followers at once that an entry is committed, in a message of its own, or with the
+        /// next entries or heartbeat.
+        commit_notice: Word = "at_once", "at_once|with_next";
         /// Peers exchange one-way streams of frames, or one acknowledged request at a time.
         transport: Word = "stream", "stream|request";
         /// How long a request of `transport = "request"` waits for its answer before the connection is
@@ -64,7 +67,10 @@ impl Config {
     pub fn validate(&self) -> Result<(), String> {
         let span = self.election_timeout;
         if self.heartbeat < self.tick {
-            return Err(format!("heartbeat {:?} is shorter than tick {:?}", self.heartbeat, self.tick));
+            return Err(format!(
+                "heartbeat {:?} is shorter than tick {:?}",
+                self.heartbeat, self.tick
+            ));
         }
         if self.ticks(self.heartbeat) >= self.ticks(span.min) {
             return Err(format!(

@@ -11,6 +11,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
 
 use bytes::Bytes;
@@ -35,14 +36,32 @@ use crate::wal::layout::{Job, Layout};
 /// What can happen to the loop.
 pub(crate) enum Input {
     Message(Envelope),
-    Propose { group: u32, context: Bytes, data: Bytes, reply: Reply },
-    Read { group: u32, reply: ReadReply },
+    Propose {
+        group: u32,
+        context: Bytes,
+        data: Bytes,
+        reply: Reply,
+    },
+    Read {
+        group: u32,
+        reply: ReadReply,
+    },
     /// All batches up to this one are durable.
     Persisted(u64),
-    Applied { group: u32, index: u64 },
+    Applied {
+        group: u32,
+        index: u64,
+    },
     SnapshotTaken(Taken),
-    SnapshotFailed { group: u32 },
-    SnapshotSent { group: u32, to: u64, index: u64, ok: bool },
+    SnapshotFailed {
+        group: u32,
+    },
+    SnapshotSent {
+        group: u32,
+        to: u64,
+        index: u64,
+        ok: bool,
+    },
     Unreachable(u64),
     Failed(io::Error),
     Stop,
@@ -126,6 +145,8 @@ pub(crate) struct Driver {
     pub(crate) wal: Mailbox<Job>,
     pub(crate) apply: Mailbox<ApplyJob>,
     pub(crate) apply_jobs: Vec<ApplyJob>,
+    /// Tells the apply task that a reader waits for it.
+    pub(crate) awaited: Arc<AtomicBool>,
     pub(crate) take: Mailbox<TakeJob>,
     pub(crate) replicas: BTreeMap<u32, SharedReplica>,
     pub(crate) ticks: Ticks,
@@ -223,7 +244,9 @@ impl Driver {
                 Input::Persisted(seq) => self.persisted(seq),
                 Input::Applied { group, index } => self.applied(group, index),
                 Input::SnapshotTaken(taken) => self.snapshot_taken(taken),
-                Input::SnapshotFailed { group } => lock(&self.replicas[&group]).snapshotting = false,
+                Input::SnapshotFailed { group } => {
+                    lock(&self.replicas[&group]).snapshotting = false
+                }
                 Input::SnapshotSent { group, to, index, ok } => {
                     self.snapshot_sent(group, to, index, ok);
                 }
@@ -277,6 +300,9 @@ impl Driver {
         // `unreachable` makes no work of its own: it only lowers what Raft sends ahead.
         self.dirty.drain(..).for_each(|at| self.is_dirty[at] = false);
         self.wal.push_all(&mut self.layout.jobs);
+        // Said before the inbox is looked at again, so no report is missed.
+        let awaited = self.groups.iter().any(Group::has_readers);
+        self.awaited.store(awaited, Ordering::SeqCst);
         self.apply.push_all(&mut self.apply_jobs);
         let wait = self.groups.iter().filter(|g| !g.installing).map(Group::ticks_to_event).min();
         self.ticks.wake_at = wait.map_or(Mono::NEVER, |w| self.ticks.point(self.ticks.done + w));

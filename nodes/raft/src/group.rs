@@ -60,6 +60,8 @@ pub(crate) struct Group {
     read_count: u64,
     /// Readers that wait for the state machine to reach an index.
     behind: Vec<(u64, ReadReply)>,
+    /// The last promise that was stated: term, index, to whom.
+    pub(crate) promised: (u64, u64, u64),
 }
 
 impl Group {
@@ -87,6 +89,7 @@ impl Group {
             asked: VecDeque::new(),
             read_count: 0,
             behind: Vec::new(),
+            promised: (0, 0, 0),
         }
     }
 
@@ -269,6 +272,11 @@ impl Group {
             self.behind.extend(replies.into_iter().map(|r| (index, r)));
         }
         self.release_reads();
+    }
+
+    /// Whether a reader waits for the state machine.
+    pub(crate) fn has_readers(&self) -> bool {
+        !self.behind.is_empty()
     }
 
     /// Lets readers go whose index the state machine has reached.

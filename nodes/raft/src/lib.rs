@@ -215,7 +215,8 @@ impl Raft {
     pub async fn ended(&self) -> io::Result<()> {
         loop {
             let notified = self.shared.ended.notified();
-            let outcome = self.shared.outcome.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            let outcome =
+                self.shared.outcome.lock().unwrap_or_else(PoisonError::into_inner).clone();
             match outcome {
                 Some(outcome) => {
                     return outcome.map_err(|(kind, text)| io::Error::new(kind, text));

@@ -45,6 +45,24 @@ impl<T> Mailbox<T> {
         Ok(())
     }
 
+    /// Adds all items and leaves the vector empty. The reader is woken only if `urgent`, which is asked
+    /// under the lock: what the reader says before it looks in here is known, and what it did not find
+    /// when it looked finds it. Otherwise it sees the items when it next has a reason to look.
+    pub(crate) fn push_lazily(&self, items: &mut Vec<T>, urgent: impl FnOnce() -> bool) {
+        let mut inner = self.lock();
+        if inner.closed {
+            drop(inner);
+            items.clear();
+            return;
+        }
+        inner.queue.append(items);
+        let waker = if urgent() { inner.waker.take() } else { None };
+        drop(inner);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
     /// Adds all items and leaves the vector empty; false if nobody will ever read them.
     pub(crate) fn push_all(&self, items: &mut Vec<T>) -> bool {
         if items.is_empty() {

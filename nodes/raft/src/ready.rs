@@ -193,8 +193,13 @@ impl Driver {
     fn leave(&mut self, at: usize, messages: Vec<Message>, ack: Option<Ack>) {
         if let Some(Ack { term, index, to, place }) = ack {
             let (wal_segment, wal_end) = (place.segment, place.end);
-            let group = self.groups[at].id;
-            self.host.emit(RaftEvent::AppendAcked { group, term, index, to, wal_segment, wal_end });
+            let group = &mut self.groups[at];
+            // A promise repeated word for word promises nothing new.
+            if std::mem::replace(&mut group.promised, (term, index, to)) != (term, index, to) {
+                let group = group.id;
+                let event = RaftEvent::AppendAcked { group, term, index, to, wal_segment, wal_end };
+                self.host.emit(event);
+            }
         }
         for message in messages {
             self.post(at, message);

@@ -28,18 +28,32 @@ pub(crate) enum Request {
 /// What a node answers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Reply {
-    Done { version: u64 },
-    Value { version: u64, client: u64, op: u64, value: Bytes },
+    Done {
+        version: u64,
+    },
+    Value {
+        version: u64,
+        client: u64,
+        op: u64,
+        value: Bytes,
+    },
     Missing,
     /// This node does not lead; surely nothing happened. 0 if it knows no leader.
-    Redirect { leader: u64 },
+    Redirect {
+        leader: u64,
+    },
     /// Surely nothing happened; try again later.
     Busy,
     /// The request is against the rules; surely nothing happened.
     Refused,
     /// Nobody knows what became of it.
     Lost,
-    Status { leader: u64, index: u64, hash: u64, keys: u64 },
+    Status {
+        leader: u64,
+        index: u64,
+        hash: u64,
+        keys: u64,
+    },
 }
 
 /// A request in a frame.
@@ -203,8 +217,12 @@ mod tests {
             Just(Reply::Busy),
             Just(Reply::Refused),
             Just(Reply::Lost),
-            (n(), n(), n(), n())
-                .prop_map(|(leader, index, hash, keys)| Reply::Status { leader, index, hash, keys }),
+            (n(), n(), n(), n()).prop_map(|(leader, index, hash, keys)| Reply::Status {
+                leader,
+                index,
+                hash,
+                keys
+            }),
         ]
     }
 

@@ -184,7 +184,7 @@ pub struct Verify {
 }
 
 /// `sweep`.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub struct Sweep {
     /// A scenario's name, a path that ends in .toml, or `all`.
     pub scenario: String,

@@ -6,7 +6,9 @@
 //! no failure: whoever reads has seen enough.
 
 #[cfg(not(madsim))]
-compile_error!("the simulator needs `--cfg madsim`; build from the project's folder, where .cargo/config.toml sets it, and without RUSTFLAGS in the environment");
+compile_error!(
+    "the simulator needs `--cfg madsim`; build from the project's folder, where .cargo/config.toml sets it, and without RUSTFLAGS in the environment"
+);
 
 mod args;
 mod bless;
@@ -22,6 +24,7 @@ mod run;
 mod session;
 mod show;
 mod story;
+mod summary;
 mod sweep;
 mod table;
 mod tally;

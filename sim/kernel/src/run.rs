@@ -14,6 +14,7 @@ use madsim::runtime::{Handle, Runtime};
 use madsim::time::TimeHandle;
 use tokio_real::runtime::{Builder, RngSeed};
 
+use crate::check::{Measure, Unit};
 use crate::draw::{Draws, Weather};
 use crate::engine::{Engine, PlanLine, Report, Setup};
 use crate::history::{History, Trace, Watch};
@@ -335,7 +336,7 @@ fn judge(
     options: &Options,
     plan: Plan,
     kinds: &[String],
-    (world, history, report, ): (World, History, Report),
+    (world, history, report): (World, History, Report),
     canary: (u64, u64),
 ) -> Outcome {
     let virtual_ns = world.now();
@@ -343,6 +344,13 @@ fn judge(
     if measures.is_empty() {
         let view = crate::check::View { world: &world, roles: &history.roles };
         measures = history.watches.iter().flat_map(|w| w.check.measures(&view)).collect();
+    }
+    for (name, value, unit) in [
+        ("frames", world.frames, Unit::Count),
+        ("frame_bytes", world.frame_bytes, Unit::Bytes),
+        ("device_syncs", world.device_syncs, Unit::Count),
+    ] {
+        measures.push(Measure { name, value, unit });
     }
     let shown = symptoms(scenario, &history, &measures);
     let unexpected = history.violations.iter().any(|v| {
@@ -393,7 +401,7 @@ fn judge(
 fn symptoms(
     scenario: &Scenario,
     history: &History,
-    measures: &[crate::check::Measure],
+    measures: &[Measure],
 ) -> Vec<SymptomSeen> {
     let Some(shows) = &scenario.shows else { return Vec::new() };
     let seen = |(text, symptom): &(String, Symptom)| {
@@ -418,8 +426,7 @@ fn symptoms(
 }
 
 /// A measure for people.
-pub fn show(measure: &crate::check::Measure) -> String {
-    use crate::check::Unit;
+pub fn show(measure: &Measure) -> String {
     match measure.unit {
         Unit::Time => format!("{} ms", unit::millis(measure.value)),
         Unit::Bytes => format!("{:.1} MB", measure.value as f64 / 1e6),

@@ -138,8 +138,7 @@ mod tests {
         let body = Bytes::from(vec![5u8; 3000]);
         image.push_summed(body.clone(), crc32fast::hash(&body));
         image.push(Bytes::from_static(b"tail"));
-        let mut conf = ConfState::default();
-        conf.voters = vec![1, 2, 3];
+        let conf = ConfState { voters: vec![1, 2, 3], ..ConfState::default() };
         (encode(3, Mark { index: 9, term: 2, chain: 4 }, &conf, &image), image.data)
     }
 

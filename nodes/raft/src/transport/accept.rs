@@ -106,13 +106,7 @@ async fn serve(accept: Arc<Accept>, conn: Conn, number: u64) {
     accept.tasks().remove(&number);
 }
 
-async fn receive(
-    accept: &Accept,
-    purpose: Purpose,
-    from: u64,
-    mut tx: Sender,
-    mut rx: Receiver,
-) {
+async fn receive(accept: &Accept, purpose: Purpose, from: u64, mut tx: Sender, mut rx: Receiver) {
     let mut turn = Vec::new();
     while let Ok(Some(frame)) = rx.recv().await {
         let (seq, frame) = match purpose {
@@ -137,12 +131,7 @@ async fn receive(
 }
 
 /// Decodes a frame; on any doubt none of it counts.
-fn take(
-    accept: &Accept,
-    from: u64,
-    frame: &Chunks,
-    turn: &mut Vec<Input>,
-) -> Result<(), Garbage> {
+fn take(accept: &Accept, from: u64, frame: &Chunks, turn: &mut Vec<Input>) -> Result<(), Garbage> {
     let mut honest = true;
     let outcome = decode(frame, |envelope| {
         honest &= accept.accepts(from, &envelope);

@@ -131,7 +131,8 @@ pub(crate) fn decode(frame: &Chunks, mut each: impl FnMut(Envelope)) -> Result<(
             if body_len as usize > MAX_BODY || !entry.data.is_empty() {
                 return Err(Garbage("a body too long or in the wrong place"));
             }
-            entry.data = reader.take(u64::from(body_len)).ok_or(Garbage("a body beyond the frame"))?;
+            entry.data =
+                reader.take(u64::from(body_len)).ok_or(Garbage("a body beyond the frame"))?;
         }
         each(Envelope { group, message });
     }

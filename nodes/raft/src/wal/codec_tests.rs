@@ -5,7 +5,13 @@ use crate::chain::seal;
 use proptest::prelude::*;
 
 fn records() -> impl Strategy<Value = Vec<Record>> {
-    let entry = (any::<u32>(), 1u64..1000, 1u64..50, any::<u64>(), prop::collection::vec(any::<u8>(), 0..600))
+    let entry = (
+        any::<u32>(),
+        1u64..1000,
+        1u64..50,
+        any::<u64>(),
+        prop::collection::vec(any::<u8>(), 0..600),
+    )
         .prop_map(|(group, index, term, chain, body)| {
             let mut entry = Entry::default();
             (entry.index, entry.term) = (index, term);
@@ -13,15 +19,15 @@ fn records() -> impl Strategy<Value = Vec<Record>> {
             entry.context = seal(b"header", crc32fast::hash(&entry.data));
             Record::Entry { group, entry, chain }
         });
-    let hard = (any::<u32>(), any::<u64>(), any::<u64>(), any::<u64>()).prop_map(|(group, a, b, c)| {
-        let mut hard = HardState::default();
-        (hard.term, hard.vote, hard.commit) = (a, b, c);
-        Record::Hard { group, hard }
-    });
+    let hard =
+        (any::<u32>(), any::<u64>(), any::<u64>(), any::<u64>()).prop_map(|(group, a, b, c)| {
+            let mut hard = HardState::default();
+            (hard.term, hard.vote, hard.commit) = (a, b, c);
+            Record::Hard { group, hard }
+        });
     let mark = (any::<u32>(), any::<u64>(), prop::collection::vec(any::<u64>(), 0..5)).prop_map(
         |(group, index, voters)| {
-            let mut conf = ConfState::default();
-            conf.voters = voters;
+            let conf = ConfState { voters, ..ConfState::default() };
             Record::Mark { group, mark: Mark { index, term: 3, chain: 9 }, conf }
         },
     );

@@ -90,11 +90,18 @@ impl Replay {
         let (mark, conf) = self.mark.unwrap_or((Mark::START, fresh.clone()));
         let first = self.first.max(1);
         if first > mark.index + 1 {
-            return Err(format!("the log begins at {first}, but the snapshot ends at {}", mark.index));
+            return Err(format!(
+                "the log begins at {first}, but the snapshot ends at {}",
+                mark.index
+            ));
         }
         log.recovered_snapshot(mark, conf);
-        log.restart_after(self.before.unwrap_or(Mark { index: first - 1, term: 0, chain: 0 }));
         let unknown = self.before.is_none() && first > 1;
+        log.restart_after(match self.before {
+            Some(before) => before,
+            None if unknown => Mark { index: first - 1, term: 0, chain: 0 },
+            None => Mark::START,
+        });
         log.adopt(self.slots);
         if unknown {
             log.forget_to(first);

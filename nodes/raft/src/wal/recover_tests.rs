@@ -90,3 +90,9 @@ fn a_segment_reads_up_to_its_damage() {
         }
     }
 }
+
+#[test]
+fn a_log_of_which_nothing_is_known_begins_at_the_beginning() {
+    let log = Replay::default().finish(&ConfState::default()).unwrap();
+    assert_eq!((log.first(), log.last(), log.mark(0)), (1, 0, Some(Mark::START)));
+}

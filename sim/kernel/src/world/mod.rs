@@ -216,6 +216,10 @@ pub struct World {
     /// A verdict was reached.
     pub(crate) stop: bool,
     pub(crate) wall_base: u64,
+    /// Frames that arrived, their bytes, and syncs that completed.
+    pub(crate) frames: u64,
+    pub(crate) frame_bytes: u64,
+    pub(crate) device_syncs: u64,
     /// Clients that are not done.
     pub(crate) clients_left: usize,
     next_job: u64,
@@ -271,6 +275,9 @@ impl World {
             tolerates_panics: false,
             stop: false,
             wall_base: 0,
+            frames: 0,
+            frame_bytes: 0,
+            device_syncs: 0,
             clients_left: 0,
             next_job: 0,
             later: BTreeMap::new(),

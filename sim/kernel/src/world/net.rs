@@ -465,6 +465,8 @@ impl World {
         let now = self.now();
         self.queue_bytes -= item.bytes();
         let bytes = item.bytes();
+        self.frames += 1;
+        self.frame_bytes += bytes;
         self.digest.add(|b| {
             b.extend_from_slice(&now.to_le_bytes());
             b.extend_from_slice(&(end as u64).to_le_bytes());

@@ -253,6 +253,7 @@ impl World {
         let now = self.now();
         match job {
             DeviceJob::Sync { ticket, host, boot, mark, file, bytes } => {
+                self.device_syncs += 1;
                 self.digest.add(|b| {
                     b.extend_from_slice(&now.to_le_bytes());
                     b.extend_from_slice(&(host as u64).to_le_bytes());

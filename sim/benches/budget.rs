@@ -1,0 +1,91 @@
+//! The budgets, measured as CPU time of this process: idle cluster, 10,000 proposals, one Raft frame, the
+//! start-up of a seed, and the peak memory of the first storm. Figures are medians of several runs, for
+//! machines are noisy; nothing here is asserted. `cargo bench` prints the table.
+
+#[allow(dead_code)]
+#[path = "../main.rs"]
+mod program;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use kernel::library::Library;
+use kernel::outcome::Outcome;
+use kernel::registry::Registry;
+use kernel::run::{Options, leak, run};
+use kernel::scenario::Scenario;
+use rustix::time::{ClockId, clock_gettime};
+
+/// A small cluster whose load is set from outside.
+const QUIET: &str = "sim/benches/quiet.toml";
+
+fn cpu() -> Duration {
+    let t = clock_gettime(ClockId::ProcessCPUTime);
+    Duration::new(t.tv_sec as u64, t.tv_nsec as u32)
+}
+
+struct Bench {
+    registry: &'static Registry,
+    library: Library,
+}
+
+impl Bench {
+    fn scenario(&self, name: &str, sets: &[(&str, &str)]) -> Arc<Scenario> {
+        let sets: Vec<(String, String)> =
+            sets.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect();
+        match self.library.load(name, &sets) {
+            Ok(scenario) => Arc::new(scenario),
+            Err(error) => panic!("{name}: {error:?}"),
+        }
+    }
+
+    /// Median CPU time of a seed, and the last outcome.
+    fn median(&self, scenario: &Arc<Scenario>, runs: u64) -> (Duration, Outcome) {
+        let mut times = Vec::new();
+        let mut last = None;
+        for seed in 0..=runs {
+            let before = cpu();
+            let outcome = run(scenario, self.registry, &Options::seed(seed)).expect("runs");
+            // The first run pays for pages and caches that the process then keeps.
+            if seed > 0 {
+                times.push(cpu() - before);
+            }
+            last = Some(outcome);
+        }
+        times.sort();
+        (times[times.len() / 2], last.expect("at least one run"))
+    }
+}
+
+fn peak_mb() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find(|l| l.starts_with("VmHWM:")).unwrap_or("");
+    line.split_whitespace().nth(1).and_then(|kb| kb.parse::<u64>().ok()).unwrap_or(0) / 1000
+}
+
+fn main() {
+    let registry = leak(program::registry());
+    let bench = Bench { registry, library: Library::find(registry) };
+    let row = |what: &str, value: String, budget: &str| println!("{what:<52} {value:>14}   {budget}");
+    row("", "median".into(), "budget");
+    let storm = bench.scenario("snapshot_starves_heartbeat", &[]);
+    let (time, _) = bench.median(&storm, 3);
+    row("500 entries of 1 MB on five nodes, CPU", format!("{time:.1?}"), "");
+    row("500 entries of 1 MB on five nodes, peak memory", format!("{} MB", peak_mb()), "700 MB");
+    let idle = bench.scenario(QUIET, &[("count", "1"), ("clients", "1"), ("think", "10s")]);
+    let (time, _) = bench.median(&idle, 15);
+    row("five idle nodes, 10 virtual seconds", format!("{time:.1?}"), "4 ms");
+    let (start, _) = bench.median(
+        &bench.scenario(QUIET, &[("boot", "1ms"), ("duration", "1ms"), ("settle", "1ms")]),
+        50,
+    );
+    row("start-up of a seed", format!("{start:.1?}"), "0.2 ms");
+    let (time, outcome) = bench.median(&bench.scenario(QUIET, &[]), 9);
+    row("10,000 proposals", format!("{time:.1?}"), "80 ms");
+    let frames = outcome.measure("frames").map_or(1, |m| m.value.max(1));
+    let each = time.as_nanos() as u64 / frames;
+    row("  per frame, client frames included", format!("{each} ns"), "800 ns");
+    let swarm = bench.scenario("swarm", &[]);
+    let (time, _) = bench.median(&swarm, 30);
+    row("a seed of swarm", format!("{time:.1?}"), "11 ms");
+}

@@ -1,0 +1,147 @@
+//! After everything is healed every node runs again and has put the same log through its state
+//! machine, up to all that is known to be committed. Nobody is left behind by a lost snapshot, a
+//! stuck queue, or a leader that forgot a follower.
+//!
+//! The text says who lags, and by how much. A node that does not come back is awaited as well. Left
+//! out: what the states are (`state_machine_safety`) and whether clients get answers.
+
+use std::collections::BTreeMap;
+
+use kernel::check::{Check, Fact, Finding, Standing, View};
+use kernel::registry::{CheckWord, Claim};
+use raft_driver::event::RaftEvent;
+
+use crate::{death, node, of_group, plain};
+
+/// The word `converged`.
+pub fn word() -> CheckWord {
+    CheckWord {
+        word: "converged",
+        about: "once everything is healed, all nodes apply the same log up to its committed end",
+        claim: Claim::Eventually,
+        make: plain::<Converged>,
+    }
+}
+
+/// How far a node has applied, and the chain hash there if it was stated.
+type Applied = (u64, Option<u64>);
+
+#[derive(Default)]
+struct Group {
+    committed: u64,
+    applied: BTreeMap<usize, Applied>,
+}
+
+/// How far each node is, in each group; dead ones are absent.
+#[derive(Default)]
+struct Converged {
+    groups: BTreeMap<u32, Group>,
+}
+
+impl Group {
+    /// What is still to happen with these nodes; `None` if they are equal.
+    fn awaits(&self, nodes: usize) -> Option<String> {
+        let furthest = self.applied.values().map(|a| a.0).max().unwrap_or(0).max(self.committed);
+        let mut lags = Vec::new();
+        let mut first: Option<(usize, u64)> = None;
+        for host in 0..nodes {
+            let name = node(host);
+            match self.applied.get(&host) {
+                None => lags.push(format!("{name} is not back")),
+                Some((index, _)) if *index < furthest => {
+                    let missing = furthest - index;
+                    lags.push(format!("{name} has applied {index} of {furthest}, {missing} to go"));
+                }
+                Some((_, Some(chain))) => match first {
+                    Some((other, known)) if known != *chain => {
+                        lags.push(format!("{name} and {} differ at {furthest}", node(other)));
+                    }
+                    _ => first = Some((host, *chain)),
+                },
+                Some((_, None)) => {}
+            }
+        }
+        (!lags.is_empty()).then(|| lags.join("; "))
+    }
+}
+
+impl Converged {
+    fn awaits(&self, nodes: usize) -> Option<String> {
+        let of = |(id, group): (&u32, &Group)| {
+            Some(format!("equal logs{}: {}", of_group(*id), group.awaits(nodes)?))
+        };
+        self.groups.iter().find_map(of)
+    }
+
+    fn dies(&mut self, host: usize) {
+        for group in self.groups.values_mut() {
+            group.applied.remove(&host);
+        }
+    }
+}
+
+impl Check for Converged {
+    fn observe(&mut self, fact: &Fact<'_>, _: &View<'_>) -> Result<(), Finding> {
+        if death(fact).is_some() {
+            self.dies(fact.host);
+        }
+        let Some(event) = fact.get::<RaftEvent>() else { return Ok(()) };
+        let (applied, committed) = match event {
+            RaftEvent::Recovered { snapshot_index, .. } => (Some((*snapshot_index, None)), 0),
+            RaftEvent::Applied { last, chain, .. } => (Some((*last, Some(*chain))), 0),
+            RaftEvent::SnapshotInstalled { index, chain, .. } => (Some((*index, Some(*chain))), 0),
+            RaftEvent::Committed { index, .. } => (None, *index),
+            _ => return Ok(()),
+        };
+        let group = self.groups.entry(event.group()).or_default();
+        group.committed = group.committed.max(committed);
+        if let Some(applied) = applied {
+            group.applied.insert(fact.host, applied);
+        }
+        Ok(())
+    }
+
+    fn standing(&self, view: &View<'_>) -> Standing {
+        match self.awaits(view.nodes()) {
+            None => Standing::Holds,
+            Some(what) => Standing::Awaits(what),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn group(committed: u64, applied: &[Applied]) -> Group {
+        Group { committed, applied: applied.iter().copied().enumerate().collect() }
+    }
+
+    #[test]
+    fn equal_logs_have_converged_also_if_one_came_from_a_snapshot() {
+        assert_eq!(group(9, &[(9, Some(90)), (9, None), (9, Some(90))]).awaits(3), None);
+        assert_eq!(Converged::default().awaits(3), None);
+    }
+
+    #[test]
+    fn who_lags_and_by_how_much_is_named() {
+        let awaited = group(500, &[(500, Some(1)), (488, Some(2))]).awaits(3).expect("not equal");
+        assert_eq!(awaited, "n2 has applied 488 of 500, 12 to go; n3 is not back");
+        let all_behind = group(500, &[(499, Some(1)), (499, Some(1))]).awaits(2);
+        assert!(all_behind.is_some());
+    }
+
+    #[test]
+    fn equal_length_is_not_equality() {
+        let awaited = group(9, &[(9, Some(90)), (9, Some(91))]).awaits(2).expect("not equal");
+        assert_eq!(awaited, "n2 and n1 differ at 9");
+    }
+
+    #[test]
+    fn a_dead_node_is_awaited() {
+        let mut check = Converged::default();
+        check.groups.insert(0, group(9, &[(9, Some(90)), (9, Some(90))]));
+        check.dies(1);
+        assert_eq!(check.awaits(2).expect("awaited"), "equal logs: n2 is not back");
+    }
+}

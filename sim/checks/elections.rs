@@ -1,0 +1,314 @@
+//! Measures: how often the cluster elects, and how long it goes without a leader. They count from
+//! the beginning of the load to the end of the settling.
+//!
+//! A term begins when the first node stands for it; asking beforehand (pre-vote) begins none. An
+//! election is needless if it begins after the first leader while no node is down or paused and no
+//! link between nodes is cut: nothing had failed, the protocol only believed so. What a fault
+//! leaves behind after its end, such as a late thread, does not excuse an election.
+//!
+//! There is a leader while some live node that is not paused leads the highest term and reaches,
+//! and is reached by, enough such nodes to be a majority. With several groups all of them need one.
+
+use std::collections::BTreeMap;
+
+use kernel::Time;
+use kernel::check::{Check, Fact, Finding, Measure, Unit, View};
+use kernel::event::KernelEvent;
+use kernel::registry::{CheckWord, Claim};
+use raft_driver::event::RaftEvent;
+
+use crate::{death, enters, plain};
+
+/// The word `elections`.
+pub fn word() -> CheckWord {
+    CheckWord {
+        word: "elections",
+        about: "measures elections, needless ones, changes of the leader and time without one",
+        claim: Claim::Measures,
+        make: plain::<Elections>,
+    }
+}
+
+/// What a node was last known to be in a group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct State {
+    /// `leader`, `candidate` or `follower`.
+    pub(crate) role: &'static str,
+    /// Its term; 0 if nobody said.
+    pub(crate) term: u64,
+}
+
+/// One group's terms.
+#[derive(Default)]
+pub(crate) struct Group {
+    /// The highest term that has begun.
+    pub(crate) highest: u64,
+    /// What each node is; dead ones are absent.
+    pub(crate) states: BTreeMap<usize, State>,
+    last_leader: Option<usize>,
+}
+
+/// What a fact did to a group.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Turn {
+    /// A term began.
+    term_began: bool,
+    /// The group has had a leader before.
+    had_leader: bool,
+    /// Somebody leads who is not the leader before.
+    leader_changed: bool,
+}
+
+impl Group {
+    fn becomes(&mut self, host: usize, role: &'static str, term: u64) -> Turn {
+        let term_began = role != "follower" && term > self.highest;
+        if term_began {
+            self.highest = term;
+        }
+        self.states.insert(host, State { role, term });
+        let had_leader = self.last_leader.is_some();
+        let mut turn = Turn { term_began, had_leader, leader_changed: false };
+        if role == "leader" {
+            let before = self.last_leader.replace(host);
+            turn.leader_changed = before.is_some_and(|b| b != host);
+        }
+        turn
+    }
+
+    /// A leader whose election was not seen is followed in this term.
+    fn followed(&mut self, leader: usize, term: u64) {
+        match self.states.get_mut(&leader) {
+            Some(state) if state.role == "leader" && state.term == 0 => {
+                state.term = term;
+                self.highest = self.highest.max(term);
+            }
+            _ => {}
+        }
+    }
+
+    /// Whether some node leads the highest term, and can.
+    pub(crate) fn is_led(&self, can: impl Fn(usize) -> bool) -> bool {
+        let leads = |s: &State| s.role == "leader" && s.term == self.highest;
+        self.states.iter().any(|(host, state)| leads(state) && can(*host))
+    }
+}
+
+/// Terms and roles of all groups, as the nodes state them.
+#[derive(Default)]
+pub(crate) struct Leadership {
+    pub(crate) groups: BTreeMap<u32, Group>,
+}
+
+impl Leadership {
+    /// Takes notice of a fact. `None` if it cannot matter to who leads.
+    pub(crate) fn note(&mut self, fact: &Fact<'_>) -> Option<Turn> {
+        let host = fact.host;
+        if let Some(event) = fact.get::<KernelEvent>() {
+            if death(fact).is_some() {
+                for group in self.groups.values_mut() {
+                    group.states.remove(&host);
+                }
+            }
+            let matters = !matches!(event, KernelEvent::Fault { .. });
+            return matters.then(Turn::default);
+        }
+        let event = fact.get::<RaftEvent>()?;
+        let (role, term) = match event {
+            RaftEvent::Recovered { term, .. } | RaftEvent::Follower { term, .. } => {
+                ("follower", *term)
+            }
+            RaftEvent::Candidate { term, .. } => ("candidate", *term),
+            RaftEvent::Leader { term, .. } => ("leader", *term),
+            _ => return None,
+        };
+        let group = self.groups.entry(event.group()).or_default();
+        let turn = group.becomes(host, role, term);
+        if let RaftEvent::Follower { leader: leader @ 1.., .. } = event {
+            group.followed(*leader as usize - 1, term);
+        }
+        Some(turn)
+    }
+
+    /// Whether no group is without a leader; those that never had one are left out.
+    fn keeps_leaders(&self, view: &View<'_>) -> bool {
+        let mut groups = self.groups.values().filter(|g| g.last_leader.is_some());
+        groups.all(|g| g.is_led(|host| can_lead(view, host)))
+    }
+
+    /// Whether every group has a leader.
+    pub(crate) fn is_led(&self, view: &View<'_>) -> bool {
+        let led = |g: &Group| g.is_led(|host| can_lead(view, host));
+        !self.groups.is_empty() && self.groups.values().all(led)
+    }
+
+    fn had_leader(&self) -> bool {
+        self.groups.values().any(|g| g.last_leader.is_some())
+    }
+}
+
+/// Whether the host runs and has a majority within reach, itself included.
+fn can_lead(view: &View<'_>, host: usize) -> bool {
+    let runs = |h: usize| view.live(h) && !view.paused(h);
+    let talks = |h: usize| h == host || (view.reaches(host, h) && view.reaches(h, host));
+    runs(host) && has_majority(view.nodes(), |h| runs(h) && talks(h))
+}
+
+fn has_majority(nodes: usize, counts: impl Fn(usize) -> bool) -> bool {
+    (0..nodes).filter(|h| counts(*h)).count() > nodes / 2
+}
+
+/// Times without something.
+#[derive(Debug, Default)]
+struct Gaps {
+    since: Option<Time>,
+    total: Time,
+    longest: Time,
+}
+
+impl Gaps {
+    fn now(&mut self, at: Time, there: bool) {
+        match (there, self.since) {
+            (false, None) => self.since = Some(at),
+            (true, Some(_)) => {
+                (self.total, self.longest) = self.until(at);
+                self.since = None;
+            }
+            _ => {}
+        }
+    }
+
+    /// Sum and longest up to a moment, the open one included.
+    fn until(&self, at: Time) -> (Time, Time) {
+        let open = self.since.map_or(0, |since| at - since);
+        (self.total + open, self.longest.max(open))
+    }
+}
+
+#[derive(Default)]
+struct Elections {
+    leadership: Leadership,
+    loading: bool,
+    elections: u64,
+    needless: u64,
+    changes: u64,
+    gaps: Gaps,
+}
+
+impl Elections {
+    /// The load begins: a leader that was elected before is taken from what the hosts say they are.
+    fn begin(&mut self, view: &View<'_>) {
+        self.loading = true;
+        if !self.leadership.had_leader() {
+            let leads = |h: &usize| view.role(*h) == Some("leader");
+            if let Some(host) = (0..view.nodes()).find(leads) {
+                self.leadership.groups.entry(0).or_default().becomes(host, "leader", 0);
+            }
+        }
+    }
+
+    fn tally(&mut self, turn: &Turn, disturbed: bool) {
+        self.elections += u64::from(turn.term_began);
+        self.needless += u64::from(turn.term_began && turn.had_leader && !disturbed);
+        self.changes += u64::from(turn.leader_changed);
+    }
+}
+
+impl Check for Elections {
+    fn observe(&mut self, fact: &Fact<'_>, view: &View<'_>) -> Result<(), Finding> {
+        let Some(turn) = self.leadership.note(fact) else { return Ok(()) };
+        if enters(fact, "load") {
+            self.begin(view);
+        }
+        if self.loading {
+            self.tally(&turn, view.disturbed());
+            self.gaps.now(fact.at, self.leadership.keeps_leaders(view));
+        }
+        Ok(())
+    }
+
+    fn measures(&self, view: &View<'_>) -> Vec<Measure> {
+        let (total, longest) = self.gaps.until(view.now());
+        let count = |name, value| Measure { name, value, unit: Unit::Count };
+        let time = |name, value| Measure { name, value, unit: Unit::Time };
+        vec![
+            count("needless_elections", self.needless),
+            count("elections", self.elections),
+            count("leader_changes", self.changes),
+            time("no_leader_total", total),
+            time("no_leader_max", longest),
+        ]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_term_begins_once_and_a_leader_changes_when_another_node_leads() {
+        let mut group = Group::default();
+        assert!(group.becomes(0, "candidate", 1).term_began);
+        assert!(!group.becomes(1, "candidate", 1).term_began);
+        assert_eq!(group.becomes(0, "leader", 1), Turn::default());
+        assert!(group.becomes(1, "follower", 1).had_leader);
+        assert!(group.becomes(1, "candidate", 2).term_began);
+        assert!(group.becomes(1, "leader", 2).leader_changed);
+        assert!(!group.becomes(1, "leader", 3).leader_changed);
+    }
+
+    #[test]
+    fn only_the_leader_of_the_highest_term_leads_and_only_if_it_can() {
+        let mut group = Group::default();
+        assert!(!group.is_led(|_| true));
+        group.becomes(0, "leader", 1);
+        assert!(group.is_led(|_| true));
+        assert!(!group.is_led(|host| host != 0));
+        group.becomes(1, "candidate", 2);
+        assert!(!group.is_led(|_| true));
+        group.becomes(1, "leader", 2);
+        assert!(group.is_led(|host| host == 1));
+    }
+
+    #[test]
+    fn a_leader_from_before_the_load_gets_its_term_from_its_followers() {
+        let mut group = Group::default();
+        group.becomes(0, "leader", 0);
+        assert!(group.is_led(|_| true));
+        group.becomes(3, "follower", 7);
+        group.followed(0, 7);
+        assert!(group.is_led(|_| true));
+        assert!(!group.becomes(2, "candidate", 7).term_began);
+        assert!(group.becomes(2, "candidate", 8).term_began);
+        assert!(!group.is_led(|_| true));
+    }
+
+    #[test]
+    fn an_election_is_needless_only_after_a_leader_and_without_a_fault() {
+        let mut check = Elections::default();
+        let first = Turn { term_began: true, ..Turn::default() };
+        let later = Turn { had_leader: true, ..first };
+        check.tally(&first, false);
+        check.tally(&later, true);
+        assert_eq!((check.elections, check.needless), (2, 0));
+        check.tally(&later, false);
+        check.tally(&Turn::default(), false);
+        assert_eq!((check.elections, check.needless), (3, 1));
+    }
+
+    #[test]
+    fn gaps_add_up_and_an_open_one_counts() {
+        let mut gaps = Gaps::default();
+        for (at, there) in [(5, true), (10, false), (12, false), (17, true), (30, false)] {
+            gaps.now(at, there);
+        }
+        assert_eq!(gaps.until(33), (10, 7));
+        assert_eq!(gaps.until(50), (27, 20));
+    }
+
+    #[test]
+    fn a_majority_is_more_than_half() {
+        assert!(has_majority(5, |h| h < 3));
+        assert!(!has_majority(5, |h| h < 2));
+        assert!(!has_majority(4, |h| h < 2));
+    }
+}

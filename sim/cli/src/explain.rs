@@ -1,0 +1,118 @@
+//! `explain WORD`: what a word means and which parameters it takes. All of it comes from where the word is
+//! declared; nothing is said twice.
+
+use host::settings::Field;
+use kernel::outcome::exit;
+use kernel::registry::{CheckWord, Registry};
+use kernel::scenario::Scenario;
+
+use crate::args::Explain;
+use crate::session::{Failure, Session, known};
+use crate::table::{row, short, table, wrapped};
+use crate::terminal::{Paint, out};
+
+/// Prints what is known about a word.
+pub fn explain(session: &Session, args: &Explain) -> Result<i32, Failure> {
+    let word = args.word.as_str();
+    let names = session.library.scenario_names();
+    let mut text = entries(session.registry, word, Paint::stdout());
+    if names.iter().any(|n| n == word) || word.ends_with(".toml") {
+        text.push_str(&scenario(&*session.scenario(word, &[])?, Paint::stdout()));
+    }
+    if text.is_empty() {
+        let mut all = words(session.registry);
+        all.extend(names.iter().map(String::as_str));
+        known(word, all, "there is no word")?;
+    }
+    out(&text);
+    Ok(exit::OK)
+}
+
+fn words(registry: &Registry) -> Vec<&str> {
+    let nodes = registry.nodes.iter().map(|w| w.word);
+    let plants = registry.nodes.iter().flat_map(|n| n.plants).map(|p| p.0);
+    let loads = registry.workloads.iter().map(|w| w.word);
+    let faults = registry.faults.iter().map(|w| w.word);
+    let checks = registry.checks.iter().map(|w| w.word);
+    nodes.chain(plants).chain(loads).chain(faults).chain(checks).collect()
+}
+
+fn entries(registry: &Registry, word: &str, paint: Paint) -> String {
+    let mut text = String::new();
+    for node in registry.nodes.iter().filter(|w| w.word == word) {
+        text.push_str(&entry("node", word, node.about, &node.fields, paint));
+        if !node.plants.is_empty() {
+            let rows = node.plants.iter().map(|(p, about)| row([p, about])).collect();
+            text.push_str(&format!("\n  plants\n{}", table(rows, 4, None)));
+        }
+    }
+    for load in registry.workloads.iter().filter(|w| w.word == word) {
+        text.push_str(&entry("workload", word, load.about, &load.fields, paint));
+    }
+    for fault in registry.faults.iter().filter(|w| w.word == word) {
+        text.push_str(&entry("fault", word, fault.about, &fault.fields, paint));
+        text.push_str("\n  Every fault also takes `on`, `when`, `lasts`, `chance` and `times`:\n");
+        text.push_str(&parameters(&head_fields()));
+    }
+    for check in registry.checks.iter().filter(|w| w.word == word) {
+        text.push_str(&claim(check, paint));
+    }
+    for node in &registry.nodes {
+        for (plant, about) in node.plants.iter().filter(|p| p.0 == word) {
+            let about = format!("{about}. A deliberate defect of node `{}`.", node.word);
+            text.push_str(&entry("plant", plant, &about, &[], paint));
+        }
+    }
+    text
+}
+
+fn head_fields() -> Vec<Field> {
+    use host::settings::Settings;
+    kernel::plan::FaultHead::fields().into_iter().filter(|f| f.name != "kind").collect()
+}
+
+fn entry(kind: &str, word: &str, about: &str, fields: &[Field], paint: Paint) -> String {
+    let mut text = format!("{}   {kind}\n{}", paint.bold(word), wrapped(about, 2, 100));
+    if !fields.is_empty() {
+        text.push_str(&format!("\n{}", parameters(fields)));
+    }
+    text
+}
+
+fn parameters(fields: &[Field]) -> String {
+    let mut rows = vec![row(["name", "kind", "default", "allowed", "meaning"])];
+    for f in fields {
+        let default = if f.default.is_empty() { "-" } else { f.default };
+        let allowed = f.allowed.replace('|', " ");
+        rows.push(row([f.name, f.kind, &short(default, 24), &short(&allowed, 24), f.about]));
+    }
+    table(rows, 4, None)
+}
+
+fn claim(check: &CheckWord, paint: Paint) -> String {
+    let kind = format!("check, {}", check.claim.word());
+    entry(&kind, check.word, check.about, &[], paint)
+}
+
+fn scenario(s: &Scenario, paint: Paint) -> String {
+    let mut text = format!("{}   scenario\n", paint.bold(&s.name));
+    text.push_str(&format!("  {}\n\n", s.head.title.0));
+    text.push_str(&wrapped(&s.head.about.0, 2, 100));
+    let checks: Vec<&str> = s.checks.iter().map(|c| c.text.as_str()).collect();
+    let mut rows = vec![
+        vec!["node".to_string(), format!("{}, {} hosts", s.cluster.node.0, s.cluster.hosts)],
+        row(["profile", &s.head.profile.0]),
+        row(["checks", &checks.join(", ")]),
+    ];
+    if let Some(shows) = &s.shows {
+        let symptoms: Vec<&str> = shows.symptoms.iter().map(|x| x.0.as_str()).collect();
+        rows.push(row(["shows", &symptoms.join(", ")]));
+        rows.push(row(["cure", shows.cure.as_deref().unwrap_or("-")]));
+    }
+    rows.push(vec![
+        "ci".to_string(),
+        format!("seeds 0..{} in at most {} s", s.ci.seeds, s.ci.seconds),
+    ]);
+    text.push_str(&format!("\n{}", table(rows, 2, None)));
+    text
+}

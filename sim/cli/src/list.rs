@@ -1,0 +1,70 @@
+//! `list`: the words there are. In JSON `{scenarios: [{name, title}], studies, nodes, workloads, faults,
+//! checks, plants}`, where all but scenarios are lists of words.
+
+use kernel::outcome::exit;
+use serde_json::json;
+
+use crate::args::{Format, List};
+use crate::session::{Failure, Session};
+use crate::table::{short, table};
+use crate::terminal::{Paint, out};
+
+/// Prints all words.
+pub fn list(session: &Session, args: &List) -> Result<i32, Failure> {
+    let scenarios: Vec<(String, String)> = session
+        .library
+        .scenario_names()
+        .into_iter()
+        .map(|name| {
+            let title = session.library.title(&name).unwrap_or_else(|| "(unreadable)".to_string());
+            (name, title)
+        })
+        .collect();
+    match args.format {
+        Format::Json => out(&format!("{}\n", as_json(session, &scenarios))),
+        Format::Human => out(&as_text(session, &scenarios)),
+    }
+    Ok(exit::OK)
+}
+
+fn as_json(session: &Session, scenarios: &[(String, String)]) -> serde_json::Value {
+    let words = session.registry;
+    let named: Vec<_> = scenarios.iter().map(|(n, t)| json!({"name": n, "title": t})).collect();
+    let plants: Vec<&str> = words.nodes.iter().flat_map(|n| n.plants).map(|p| p.0).collect();
+    json!({
+        "scenarios": named,
+        "studies": [],
+        "nodes": words.nodes.iter().map(|w| w.word).collect::<Vec<_>>(),
+        "workloads": words.workloads.iter().map(|w| w.word).collect::<Vec<_>>(),
+        "faults": words.faults.iter().map(|w| w.word).collect::<Vec<_>>(),
+        "checks": words.checks.iter().map(|w| w.word).collect::<Vec<_>>(),
+        "plants": plants,
+    })
+}
+
+fn as_text(session: &Session, scenarios: &[(String, String)]) -> String {
+    let words = session.registry;
+    let paint = Paint::stdout();
+    let claims = words.checks.iter().map(|c| (c.word, c.about));
+    let sections: [(&str, Vec<(&str, &str)>); 6] = [
+        ("scenarios", scenarios.iter().map(|(n, t)| (n.as_str(), t.as_str())).collect()),
+        ("nodes", words.nodes.iter().map(|w| (w.word, w.about)).collect()),
+        ("workloads", words.workloads.iter().map(|w| (w.word, w.about)).collect()),
+        ("faults", words.faults.iter().map(|w| (w.word, w.about)).collect()),
+        ("checks", claims.collect()),
+        ("plants", words.nodes.iter().flat_map(|n| n.plants).copied().collect()),
+    ];
+    let mut text = String::new();
+    for (heading, entries) in sections {
+        text.push_str(&format!("{}\n", paint.bold(heading)));
+        if entries.is_empty() {
+            text.push_str("  none\n\n");
+            continue;
+        }
+        let rows = entries.iter().map(|(w, about)| vec![(*w).to_string(), short(about, 68)]);
+        text.push_str(&table(rows.collect(), 2, None));
+        text.push('\n');
+    }
+    text.push_str("`cargo tank explain WORD` says more about one of them.\n");
+    text
+}

@@ -1,0 +1,91 @@
+//! `run SCENARIO`: one seed, told as a story. The scenario's cure runs beside it under the same seed, as its
+//! own file says: what was changed on the command line concerns the illness alone.
+//!
+//! With `--format json` exactly one object is printed: `{scenario, seed, verdict, class, violations,
+//! digest, virtual_ns, events, polls, measures, units, sometimes, faults, shown, cure}`, where `cure` has
+//! the same shape or is null. Faults that fired can be kept as a plan file that replays them exactly.
+
+use host::settings::nearest;
+use kernel::history::Trace;
+use kernel::outcome::{Outcome, Verdict};
+use kernel::plan::artifact;
+use kernel::run::Options;
+use kernel::scenario::Scenario;
+
+use crate::args::{Format, Run, TraceLevel, seed_or_default};
+use crate::log;
+use crate::report::{Digest, Page};
+use crate::session::{Failure, Session, write_whole};
+use crate::story;
+use crate::terminal::{Paint, err, out};
+
+/// Runs a seed and prints what it came to.
+pub fn run(session: &Session, args: &Run) -> Result<i32, Failure> {
+    let seed = seed_or_default(args.seed).map_err(Failure::usage)?;
+    let scenario = session.scenario(&args.scenario, &args.changes.sets)?;
+    let level = match (args.trace, args.format) {
+        (Some(TraceLevel::Off), _) => Trace::Off,
+        (Some(TraceLevel::Full), Format::Human) => Trace::Full,
+        (_, Format::Human) => Trace::Short,
+        (_, Format::Json) => Trace::Off,
+    };
+    let level = if level == Trace::Off && args.log.is_some() { Trace::Short } else { level };
+    let options = session.options(&scenario, seed, &args.changes, level)?;
+    let cure = if args.no_cure { None } else { session.cure(&scenario)? };
+    if let Some(filter) = &args.log {
+        log::start(filter)?;
+    }
+    let outcome = kernel::run::run(&scenario, session.registry, &options).map_err(Failure::data)?;
+    check_columns(&scenario, &outcome)?;
+    let base = Options { weave: args.changes.weave, ..Options::seed(seed) };
+    let cure = cure.map(|cure| kernel::run::run(&cure, session.registry, &base)).transpose();
+    let cure = cure.map_err(Failure::data)?;
+    if let Some(path) = &args.keep_plan {
+        let skipped = options.plan.as_ref().map_or(&[][..], |p| &p.skipped);
+        write_whole(path, &artifact(&outcome.scenario, seed, &outcome.fired, skipped))?;
+        err(&format!("plan kept in {}\n", path.display()));
+    }
+    match args.format {
+        Format::Json => out(&format!("{}\n", outcome.json(cure.as_ref()))),
+        Format::Human => {
+            let page = Page {
+                asked: &args.scenario,
+                scenario: &scenario,
+                registry: session.registry,
+                changes: &args.changes,
+                outcome: &outcome,
+                cure: cure.as_ref(),
+                paint: Paint::stdout(),
+                digest: Digest::Shown,
+            };
+            let mut text = page.render();
+            if matches!(args.trace, Some(TraceLevel::Short | TraceLevel::Full)) {
+                text.push_str(&format!("\n{}", story::render_all(&outcome.trace, page.paint)));
+            }
+            out(&text);
+        }
+    }
+    Ok(outcome.exit_code())
+}
+
+/// A scenario may only print measures that its runs have. Which these are, a run says that came to its end.
+pub fn check_columns(scenario: &Scenario, outcome: &Outcome) -> Result<(), Failure> {
+    if outcome.verdict == Verdict::Fail {
+        return Ok(());
+    }
+    for name in &scenario.columns {
+        if outcome.measure(name).is_some() {
+            continue;
+        }
+        let names: Vec<&str> = outcome.measures.iter().map(|m| m.name).collect();
+        let hint = match nearest(name, names.iter().copied()) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => format!("there are: {}", names.join(", ")),
+        };
+        let scenario = &scenario.name;
+        return Err(Failure::data(format!(
+            "{scenario}: measure.columns: no measure `{name}`; {hint}"
+        )));
+    }
+    Ok(())
+}

@@ -1,0 +1,59 @@
+//! `show SCENARIO`: every value in force and where it comes from; with `--seed` also what that seed draws.
+
+use kernel::draw::Draws;
+use kernel::outcome::exit;
+use kernel::plan::{Drawn, Plan};
+use kernel::scenario::Scenario;
+
+use crate::args::Show;
+use crate::session::{Failure, Session};
+use crate::table::{row, short, table};
+use crate::terminal::{Paint, out};
+
+/// Prints the effective scenario.
+pub fn show(session: &Session, args: &Show) -> Result<i32, Failure> {
+    let scenario = session.scenario(&args.scenario, &args.sets)?;
+    let mut text =
+        format!("{}   {}\n\n", Paint::stdout().bold(&scenario.name), scenario.head.title.0);
+    let mut rows = vec![row(["key", "value", "origin"])];
+    for e in &scenario.effective {
+        rows.push(row([&e.key, &short(&e.value, 60), &e.origin]));
+    }
+    text.push_str(&table(rows, 2, None));
+    if let Some(seed) = args.seed {
+        text.push_str(&drawn(&scenario, seed));
+    }
+    out(&text);
+    Ok(exit::OK)
+}
+
+fn drawn(scenario: &Scenario, seed: u64) -> String {
+    let draws = Draws::new(seed);
+    let mut text = format!("\nseed {seed} draws\n");
+    // As `Scenario::boot` draws them: one pick per key, in the order of the keys.
+    let pick = |(i, (key, values)): (usize, (&String, &Vec<String>))| {
+        let pick = draws.stream("config", i as u64, 0).below(values.len() as u64);
+        row([&format!("cluster.config.{key}"), &values[pick as usize]])
+    };
+    let rows: Vec<Vec<String>> = scenario.choices.iter().enumerate().map(pick).collect();
+    if !rows.is_empty() {
+        text.push_str(&table(rows, 2, None));
+    }
+    let plan = Plan::draw(&scenario.faults, &draws);
+    if plan.drawn.is_empty() {
+        text.push_str("  no fault\n");
+    } else {
+        text.push_str(&table(plan.drawn.iter().map(line).collect(), 2, None));
+    }
+    text
+}
+
+/// A line of a plan as cells: word, on whom, when, how long, parameters.
+pub fn line(drawn: &Drawn) -> Vec<String> {
+    let lasts = match drawn.lasts {
+        0 => "until the heal".to_string(),
+        ns => format!("for {} ms", host::unit::millis(ns)),
+    };
+    let params: Vec<String> = drawn.params.iter().map(|(k, v)| format!("{k} {v}")).collect();
+    row([&drawn.kind, &drawn.on.show(), &drawn.when.show(), &lasts, &params.join(", ")])
+}

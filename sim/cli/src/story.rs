@@ -1,0 +1,202 @@
+//! The few lines of a run that matter: at most twenty, each with what every node was at that moment.
+//!
+//! A failure's story is what led to it: the lines worth telling up to the violated claim, and that line
+//! itself. Any other run's story is told around the first election after there had been a leader, which is
+//! where an illness shows and what a fault provokes; without one, it is how the run ended. Which host
+//! stands for election the marks say, so no node's words are known here.
+
+use std::collections::BTreeSet;
+
+use host::Weight;
+use kernel::outcome::{Line, Violation};
+
+use crate::terminal::{Paint, instant};
+
+/// Lines of a story at most.
+pub const LINES_MAX: usize = 20;
+/// Of these, how many lead up to what it is about.
+const BEFORE: usize = 12;
+/// Up to so many nodes have a wide column each.
+const WIDE_MAX: usize = 9;
+/// Longer heads push the marks aside instead of widening every line.
+const HEAD_MAX: usize = 44;
+
+const LEGEND: &str = ". follower   C candidate   L leader   ~ paused or stalled   # down";
+
+/// The lines to tell, by index; the second list are those to be marked.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Choice {
+    /// In order.
+    pub lines: Vec<usize>,
+    /// What was done to the cluster, and what it is all about.
+    pub loud: BTreeSet<usize>,
+}
+
+/// What led to a violation.
+pub fn before(trace: &[Line], violation: &Violation) -> Choice {
+    let until = trace.partition_point(|l| l.at <= violation.at_ns);
+    let past = &trace[..until];
+    let culprit = past.iter().rposition(|l| {
+        l.at == violation.at_ns && violation.hosts.contains(&l.host) && l.source != "fault"
+    });
+    let mut lines: Vec<usize> = worth(past).collect();
+    if let Some(culprit) = culprit
+        && let Err(at) = lines.binary_search(&culprit)
+    {
+        lines.insert(at, culprit);
+    }
+    let lines = lines.split_off(lines.len().saturating_sub(LINES_MAX));
+    choice(trace, lines, culprit)
+}
+
+/// What a run that violated nothing is about.
+pub fn around_election(trace: &[Line]) -> Choice {
+    let all: Vec<usize> = worth(trace).collect();
+    let Some(anchor) = election(trace) else {
+        let lines = all[all.len().saturating_sub(LINES_MAX)..].to_vec();
+        return choice(trace, lines, None);
+    };
+    let at = all.partition_point(|i| *i < anchor);
+    let from = at.saturating_sub(BEFORE);
+    let to = (from + LINES_MAX).min(all.len());
+    choice(trace, all[from..to].to_vec(), Some(anchor))
+}
+
+fn worth(trace: &[Line]) -> impl Iterator<Item = usize> {
+    trace.iter().enumerate().filter(|(_, l)| l.weight >= Weight::Story).map(|(i, _)| i)
+}
+
+fn choice(trace: &[Line], lines: Vec<usize>, about: Option<usize>) -> Choice {
+    let loud = lines.iter().copied();
+    let loud = loud.filter(|i| trace[*i].source == "fault" || Some(*i) == about).collect();
+    Choice { lines, loud }
+}
+
+/// The first line by which a node becomes a candidate after some node had been leader.
+fn election(trace: &[Line]) -> Option<usize> {
+    let led = trace.iter().position(|l| l.marks.contains(&'L'))?;
+    (led + 1..trace.len()).find(|i| {
+        let (was, is) = (&trace[i - 1].marks, &trace[*i].marks);
+        was.iter().zip(is).any(|(was, is)| *was != 'C' && *is == 'C')
+    })
+}
+
+/// Renders the chosen lines, with a heading and a legend.
+pub fn render(trace: &[Line], choice: &Choice, paint: Paint) -> String {
+    let chosen: Vec<(&Line, bool)> =
+        choice.lines.iter().map(|i| (&trace[*i], choice.loud.contains(i))).collect();
+    let lines = chosen.iter().map(|(line, _)| *line);
+    let heads = lines.clone().map(|l| split(l).0.chars().count());
+    let width = heads.filter(|n| *n <= HEAD_MAX).max().unwrap_or(0).max(18);
+    let sources = lines.clone().map(|l| l.source.len()).max().unwrap_or(0);
+    let nodes = lines.map(|l| l.marks.len()).max().unwrap_or(0);
+    let margin = 4 + 10 + 2 + sources + 2 + width + 2;
+    let mut out = format!("{:<margin$}{}\n", "  story", names(nodes));
+    for (line, loud) in chosen {
+        let (head, note) = split(line);
+        let mark = if loud { "!" } else { " " };
+        let text = format!(
+            "  {mark} {}  {:<sources$}  {head:<width$}  {}  {note}",
+            instant(line.at),
+            line.source,
+            marks(line)
+        );
+        let text = text.trim_end();
+        out.push_str(&if loud { paint.bold(text) } else { text.to_string() });
+        out.push('\n');
+    }
+    out.push_str(&format!("{:<margin$}{}\n", "", paint.dim(LEGEND)));
+    out
+}
+
+/// Renders every line of a trace.
+pub fn render_all(trace: &[Line], paint: Paint) -> String {
+    let lines = (0..trace.len()).collect();
+    render(trace, &choice(trace, lines, None), paint).replacen("  story", "  trace", 1)
+}
+
+fn names(nodes: usize) -> String {
+    if nodes > WIDE_MAX {
+        return format!("n1 to n{nodes}");
+    }
+    (1..=nodes).map(|n| format!("n{n}  ")).collect::<String>().trim_end().to_string()
+}
+
+fn marks(line: &Line) -> String {
+    let gap = if line.marks.len() > WIDE_MAX { "" } else { "   " };
+    line.marks.iter().map(|m| format!("{m}{gap}")).collect()
+}
+
+/// Who did what, and what else there is to say.
+fn split(line: &Line) -> (String, &str) {
+    let (head, note) = line.text.split_once(", ").unwrap_or((&line.text, ""));
+    match line.source {
+        "fault" | "phase" => (line.text.clone(), ""),
+        _ => (format!("{} {head}", line.host), note),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(at: u64, host: &str, word: &'static str, weight: Weight, marks: &str) -> Line {
+        let (host, text) = (host.to_string(), format!("{word}, term 2"));
+        let source = if word == "crash" { "fault" } else { "raft" };
+        Line { at, host, source, word, text, weight, marks: marks.chars().collect() }
+    }
+
+    fn violation(at_ns: u64, host: &str) -> Violation {
+        let (check, text) = ("one_vote_per_term".to_string(), "twice".to_string());
+        Violation { check, at_ns, hosts: vec![host.to_string()], text }
+    }
+
+    #[test]
+    fn a_failure_ends_with_its_own_line_even_if_that_is_a_detail() {
+        let mut trace: Vec<Line> =
+            (0..30).map(|i| line(i, "n1", "tick", Weight::Story, "..")).collect();
+        trace[25] = line(25, "n1", "crash", Weight::Story, "#.");
+        trace.push(line(30, "n2", "vote", Weight::Detail, ".."));
+        trace.push(line(31, "n1", "later", Weight::Story, ".."));
+        let choice = before(&trace, &violation(30, "n2"));
+        assert_eq!(choice.lines, (11..=30).collect::<Vec<_>>());
+        assert_eq!(choice.loud, BTreeSet::from([25, 30]));
+    }
+
+    #[test]
+    fn an_illness_is_told_around_the_first_election_after_a_leader() {
+        let mut trace = vec![line(0, "n1", "candidate", Weight::Story, "C.")];
+        trace.push(line(1, "n1", "leader", Weight::Story, "L."));
+        trace.extend((2..40).map(|i| line(i, "n1", "work", Weight::Story, "L.")));
+        trace.push(line(40, "n2", "candidate", Weight::Story, "LC"));
+        trace.extend((41..60).map(|i| line(i, "n2", "work", Weight::Story, "LC")));
+        let choice = around_election(&trace);
+        assert_eq!(choice.lines, (28..48).collect::<Vec<_>>());
+        assert_eq!(choice.loud, BTreeSet::from([40]));
+    }
+
+    #[test]
+    fn without_an_election_the_end_is_told() {
+        let trace: Vec<Line> =
+            (0..30).map(|i| line(i, "n1", "work", Weight::Story, "L.")).collect();
+        assert_eq!(around_election(&trace).lines, (10..30).collect::<Vec<_>>());
+        assert_eq!(around_election(&[]).lines, Vec::<usize>::new());
+    }
+
+    #[test]
+    fn a_story_reads_like_the_design() {
+        let trace = vec![
+            line(20_288_114_000, "n1", "candidate", Weight::Story, "C...."),
+            line(20_301_305_000, "n3", "crash", Weight::Story, "C.#.."),
+        ];
+        let choice = before(&trace, &violation(20_301_305_000, "n3"));
+        let text = render(&trace, &choice, Paint::Off);
+        let want = "\
+  story                                  n1  n2  n3  n4  n5
+    20.288 114  raft   n1 candidate        C   .   .   .   .     term 2
+  ! 20.301 305  fault  crash, term 2       C   .   #   .   .
+";
+        assert!(text.starts_with(want), "{text}");
+        assert!(text.trim_end().ends_with("# down"), "{text}");
+    }
+}

@@ -1,0 +1,142 @@
+//! A sweep for people, as nextest ends: one line to paste per failure, what was reached now and then, what
+//! the faults did, what was measured, and for a clean sweep the failure rate that it excludes.
+
+use std::ops::Range;
+use std::path::Path;
+
+use kernel::outcome::exit;
+use kernel::scenario::Scenario;
+
+use crate::args::{Changes, quoted};
+use crate::table::{row, table};
+use crate::tally::{Tally, quantity};
+use crate::terminal::{Paint, grouped};
+
+/// A sweep and what is needed to talk about it.
+pub struct Summary<'a> {
+    /// The scenario as it was asked for: a name or a path.
+    pub asked: &'a str,
+    /// The scenario.
+    pub scenario: &'a Scenario,
+    /// What was changed.
+    pub changes: &'a Changes,
+    /// The seeds that were asked for.
+    pub seeds: Range<u64>,
+    /// What they came to.
+    pub tally: &'a Tally,
+    /// The sweep's exit code.
+    pub code: i32,
+}
+
+impl Summary<'_> {
+    /// The summary of a sweep that took so long and is kept there.
+    pub fn render(&self, seconds: f64, kept: &Path) -> String {
+        let paint = Paint::stdout();
+        let verdict = match self.code {
+            exit::OK if self.scenario.shows.is_some() => paint.good("SHOWN"),
+            exit::OK => paint.good("PASS"),
+            exit::NOT_SHOWN if self.tally.share_reached(self.scenario) == Some(false) => {
+                paint.bad("NOT SHOWN")
+            }
+            exit::INTERRUPTED => paint.warn("INTERRUPTED"),
+            _ => paint.bad("FAIL"),
+        };
+        let (name, Range { start, end }) = (&self.scenario.name, &self.seeds);
+        let (done, all) = (grouped(self.tally.seeds), grouped(end - start));
+        let typed = self.changes.typed();
+        format!(
+            "{name}   seeds {start}..{end}  {typed}  {done} of {all} in {seconds:.1} s   {verdict}\n\n\
+             {}  results    {}\n\n",
+            self.body(paint),
+            kept.display()
+        )
+    }
+
+    /// All but the first and the last line: nothing in it depends on the wall clock.
+    pub fn body(&self, paint: Paint) -> String {
+        let parts = [self.failures(paint), self.sometimes(paint), self.faults(), self.measures()];
+        let mut text: String =
+            parts.into_iter().filter(|p| !p.is_empty()).map(|p| format!("{p}\n")).collect();
+        text.push_str(&self.verdict());
+        text
+    }
+
+    fn failures(&self, paint: Paint) -> String {
+        let again = |seed: u64| {
+            format!("cargo tank run {} --seed {seed}{}", quoted(self.asked), self.changes.typed())
+        };
+        let failures = &self.tally.failures;
+        let rows = failures.iter().map(|f| row([&f.what, &f.check, &again(f.seed)])).collect();
+        let lines = if failures.is_empty() { String::new() } else { table(rows, 0, None) };
+        let head = paint.bad("FAIL");
+        let mut text: String = lines.lines().map(|l| format!("  {head}  {l}\n")).collect();
+        let more = self.tally.failed - failures.len() as u64;
+        if more > 0 {
+            text.push_str(&format!("  and {} more, in the results\n", grouped(more)));
+        }
+        text
+    }
+
+    fn sometimes(&self, paint: Paint) -> String {
+        let unreached = self.tally.unreached(self.scenario);
+        let told = |(name, r): (&String, &crate::tally::Reached)| {
+            let count = match r.count {
+                0 if unreached.contains(&name.as_str()) => paint.bad("never: this fails the sweep"),
+                0 => "never".to_string(),
+                n => format!("{} times, in {} seeds", grouped(n), grouped(r.seeds)),
+            };
+            row([name, &count])
+        };
+        let rows: Vec<Vec<String>> = self.tally.sometimes.iter().map(told).collect();
+        section("sometimes", None, rows)
+    }
+
+    fn faults(&self) -> String {
+        let told = |(kind, acts): (&String, &crate::tally::Acts)| {
+            let [drawn, fired, effects] = acts.map(grouped);
+            row([kind, &drawn, &fired, &effects])
+        };
+        let rows: Vec<Vec<String>> = self.tally.faults.iter().map(told).collect();
+        section("faults", Some(row(["", "drawn", "fired", "effects"])), rows)
+    }
+
+    fn measures(&self) -> String {
+        let told = |name: &String| {
+            let (p50, max, unit) = self.tally.measure(name)?;
+            Some(row([name, &quantity(p50, unit), &quantity(max, unit)]))
+        };
+        let rows: Vec<Vec<String>> = self.scenario.columns.iter().filter_map(told).collect();
+        section("measures", Some(row(["", "p50", "max"])), rows)
+    }
+
+    fn verdict(&self) -> String {
+        let t = self.tally;
+        let mut text = String::new();
+        if let Some(shows) = &self.scenario.shows {
+            let wanted = host::unit::show_ratio(shows.share);
+            let (shown, seeds) = (grouped(t.shown), grouped(t.seeds));
+            text.push_str(&format!("  shown by {shown} of {seeds} seeds; wanted: {wanted}\n"));
+        }
+        let (failed, seeds) = (grouped(t.failed), grouped(t.seeds));
+        match t.upper_bound() {
+            Some(bound) => {
+                text.push_str(&format!("  0 of {seeds} failed: rate below {bound:.1e} (95 %)\n"))
+            }
+            None => text.push_str(&format!("  {failed} of {seeds} failed\n")),
+        }
+        text
+    }
+}
+
+fn section(heading: &str, columns: Option<Vec<String>>, rows: Vec<Vec<String>>) -> String {
+    if rows.is_empty() {
+        return String::new();
+    }
+    let (right, columns) = (columns.as_ref().map(|_| 1), columns.into_iter());
+    let mut all: Vec<Vec<String>> = columns.chain(rows).collect();
+    if right.is_some() {
+        all[0][0] = heading.to_string();
+        return table(all, 2, right);
+    }
+    format!("  {heading}\n{}", table(all, 4, None))
+}

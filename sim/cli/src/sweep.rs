@@ -1,0 +1,258 @@
+//! `sweep SCENARIO|all`: many seeds on all cores. Every finished seed is a line in the sweep's folder at
+//! once (`ledger`), so an interrupted sweep is continued by typing it again: with the same `--out` only
+//! missing seeds are run, and what comes out is what an uninterrupted sweep gives. A default folder that
+//! is complete is begun anew, since whoever types the same sweep again wants to see it run.
+//!
+//! In JSON one line per seed, the object that `run` prints with `cure` null, and then the summary
+//! (`tally`). A seed that the machinery itself could not run has the verdict `unknown`.
+
+use std::ops::Range;
+use std::path::PathBuf;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use kernel::history::Trace;
+use kernel::outcome::exit;
+use kernel::run::Options;
+use kernel::scenario::Scenario;
+use kernel::sweep::Job;
+use serde_json::{Value, json};
+
+use crate::args::{Format, Sweep};
+use crate::interrupt::Interrupt;
+use crate::ledger::{Foreign, Ledger, Lines, envelope};
+use crate::progress::Progress;
+use crate::session::{Failure, Session, worst};
+use crate::summary::Summary;
+use crate::tally::Tally;
+use crate::terminal::{err, out};
+
+/// The word for all scenarios.
+const ALL: &str = "all";
+
+/// A sweep of one scenario.
+struct Order<'a> {
+    session: &'a Session,
+    args: &'a Sweep,
+    asked: String,
+    scenario: Arc<Scenario>,
+    options: Options,
+    seeds: Range<u64>,
+}
+
+/// A sweep as it goes: shared with the interrupt, which may have to speak for it.
+struct Board {
+    asked: String,
+    scenario: Arc<Scenario>,
+    args: Arc<Sweep>,
+    seeds: Range<u64>,
+    kept: Lines,
+    fresh: u64,
+    ledger: Ledger,
+    tally: Tally,
+    progress: Progress,
+    begun: Instant,
+    trouble: Option<Failure>,
+}
+
+/// Sweeps one scenario, or all of them one after the other.
+pub fn sweep(session: &Session, args: &Sweep) -> Result<i32, Failure> {
+    let names = match args.scenario.as_str() {
+        ALL => session.library.scenario_names(),
+        one => vec![one.to_string()],
+    };
+    let mut orders = Vec::new();
+    for asked in names {
+        let scenario = session.scenario(&asked, &args.changes.sets)?;
+        let options = session.options(&scenario, 0, &args.changes, Trace::Off)?;
+        let seeds = args.seeds.clone().unwrap_or(0..scenario.ci.seeds);
+        orders.push(Order { session, args, asked, scenario, options, seeds });
+    }
+    let interrupt = Interrupt::listen()?;
+    let mut codes = Vec::new();
+    for order in &orders {
+        match order.run(&interrupt)? {
+            exit::INTERRUPTED => return Ok(exit::INTERRUPTED),
+            code => codes.push(code),
+        }
+    }
+    if args.scenario == ALL && args.format == Format::Human {
+        let failed = codes.iter().filter(|c| **c != exit::OK).count();
+        out(&format!("{failed} of {} scenarios failed\n", codes.len()));
+    }
+    Ok(worst(codes))
+}
+
+impl Order<'_> {
+    fn run(&self, interrupt: &Interrupt) -> Result<i32, Failure> {
+        let board = Arc::new(Mutex::new(self.board()?));
+        let for_last = board.clone();
+        interrupt.last_words(move || {
+            let mut board = lock(&for_last);
+            board.finish(exit::INTERRUPTED);
+            std::process::exit(exit::INTERRUPTED);
+        });
+        let job = Job {
+            scenario: self.scenario.clone(),
+            registry: self.session.registry,
+            base: self.options.clone(),
+            seeds: self.seeds.clone(),
+            done: lock(&board).kept.keys().copied().collect(),
+            jobs: self.jobs(),
+        };
+        kernel::sweep::sweep(&job, interrupt.stop(), self.until(), &mut |seed, outcome| {
+            let line = match outcome {
+                Ok(outcome) => outcome.json(None),
+                Err(why) => unknown(&self.scenario.name, seed, &why),
+            };
+            let mut board = lock(&board);
+            if let Err(failure) = board.take(seed, &line) {
+                board.trouble.get_or_insert(failure);
+                interrupt.stop().store(true, Ordering::SeqCst);
+            }
+        });
+        let mut board = lock(&board);
+        if let Some(failure) = board.trouble.take() {
+            board.finish(exit::IO);
+            return Err(failure);
+        }
+        if interrupt.stop().load(Ordering::SeqCst) {
+            if !interrupt.claim() {
+                drop(board);
+                loop {
+                    std::thread::park();
+                }
+            }
+            board.finish(exit::INTERRUPTED);
+            return Ok(exit::INTERRUPTED);
+        }
+        board.emit_kept(u64::MAX);
+        board.ledger.tidy()?;
+        let code = board.tally.exit_code(&self.scenario);
+        board.finish(code);
+        Ok(code)
+    }
+
+    fn board(&self) -> Result<Board, Failure> {
+        let (dir, foreign) = self.folder();
+        let envelope = envelope(&self.scenario, &self.options)?;
+        let mut opened = Ledger::open(&dir, &envelope, foreign)?;
+        if opened.damaged > 0 {
+            let (n, path) = (opened.damaged, opened.ledger.path.display());
+            err(&format!("{path}: {n} damaged lines dropped; their seeds are run again\n"));
+        }
+        let total = self.seeds.end - self.seeds.start;
+        let mut kept = opened.kept;
+        kept.retain(|seed, _| self.seeds.contains(seed));
+        if kept.len() as u64 == total && foreign == Foreign::Replace {
+            opened.ledger.clear()?;
+            kept.clear();
+        }
+        if !kept.is_empty() {
+            let path = opened.ledger.path.display();
+            err(&format!("{path}: {} of {total} seeds are there already\n", kept.len()));
+        }
+        Ok(Board {
+            asked: self.asked.clone(),
+            scenario: self.scenario.clone(),
+            args: Arc::new(self.args.clone()),
+            seeds: self.seeds.clone(),
+            progress: Progress::new(&self.scenario.name, total - kept.len() as u64),
+            kept,
+            fresh: 0,
+            ledger: opened.ledger,
+            tally: Tally::default(),
+            begun: Instant::now(),
+            trouble: None,
+        })
+    }
+
+    fn folder(&self) -> (PathBuf, Foreign) {
+        let name = &self.scenario.name;
+        match &self.args.out {
+            Some(dir) if self.args.scenario == ALL => (dir.join(name), Foreign::Refuse),
+            Some(dir) => (dir.clone(), Foreign::Refuse),
+            None => {
+                let leaf = format!("{name}-{}-{}", self.seeds.start, self.seeds.end);
+                (self.session.root().join("target/sweeps").join(leaf), Foreign::Replace)
+            }
+        }
+    }
+
+    fn jobs(&self) -> usize {
+        let cores = || std::thread::available_parallelism().map_or(1, usize::from);
+        self.args.jobs.map_or_else(cores, usize::from)
+    }
+
+    fn until(&self) -> Option<Instant> {
+        let bounded = self.args.ci || (self.args.scenario == ALL && self.args.seeds.is_none());
+        bounded.then(|| Instant::now() + Duration::from_secs(self.scenario.ci.seconds))
+    }
+}
+
+impl Board {
+    /// A seed that was run just now.
+    fn take(&mut self, seed: u64, line: &Value) -> Result<(), Failure> {
+        self.emit_kept(seed);
+        let text = line.to_string();
+        self.ledger.append(&text)?;
+        self.emit(&text, line);
+        self.fresh += 1;
+        self.progress.tick(self.fresh, self.tally.failed);
+        Ok(())
+    }
+
+    /// Seeds that were there already and come before this one.
+    fn emit_kept(&mut self, before: u64) {
+        let later = self.kept.split_off(&before);
+        for text in std::mem::replace(&mut self.kept, later).into_values() {
+            let line = serde_json::from_str(&text).unwrap_or_default();
+            self.emit(&text, &line);
+        }
+    }
+
+    fn emit(&mut self, text: &str, line: &Value) {
+        self.tally.add(line);
+        if self.args.format == Format::Json {
+            self.progress.clear();
+            out(&format!("{text}\n"));
+        }
+    }
+
+    /// Prints the summary.
+    fn finish(&mut self, code: i32) {
+        if code == exit::INTERRUPTED {
+            self.emit_kept(u64::MAX);
+        }
+        self.progress.clear();
+        let seconds = self.begun.elapsed().as_secs_f64();
+        out(&match self.args.format {
+            Format::Json => format!("{}\n", self.tally.summary(&self.scenario, seconds, code)),
+            Format::Human => Summary {
+                asked: &self.asked,
+                scenario: &self.scenario,
+                changes: &self.args.changes,
+                seeds: self.seeds.clone(),
+                tally: &self.tally,
+                code,
+            }
+            .render(seconds, &self.ledger.path),
+        });
+    }
+}
+
+/// The board stays usable if somebody panicked over it: what was finished is still to be told.
+fn lock(board: &Mutex<Board>) -> MutexGuard<'_, Board> {
+    board.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The line of a seed that could not be run.
+fn unknown(scenario: &str, seed: u64, why: &str) -> Value {
+    json!({
+        "scenario": scenario, "seed": seed, "verdict": "unknown", "class": null,
+        "violations": [{"check": "kernel", "at_ns": 0, "hosts": [], "text": why}],
+        "digest": "", "virtual_ns": 0, "events": 0, "polls": 0, "measures": {}, "units": {},
+        "sometimes": [], "faults": [], "shown": [], "cure": null,
+    })
+}

@@ -1,0 +1,237 @@
+//! What many seeds came to. A tally is fed with the JSON lines of runs, be they fresh or kept from an
+//! earlier sweep, so that a resumed sweep sums up to the same text as one that was never interrupted.
+//!
+//! In JSON: `{summary: {scenario, seeds, failed, shown, vacuous, sometimes: [{name, count, seeds}], faults:
+//! [{kind, drawn, fired, effects}], measures: {name: {unit, p50, max}}, upper_bound_95, seconds,
+//! interrupted, exit}}`. `seeds` counts finished seeds; `upper_bound_95` is null once a seed has failed.
+//!
+//! A scenario with `[shows]` is shown by a sweep when its share of seeds shows it; a single seed that does
+//! not is no failure then. A `sometimes` that no seed reached fails only a sweep of the size that the
+//! scenario asks CI for.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use kernel::outcome::{Verdict, exit};
+use kernel::scenario::Scenario;
+use serde_json::{Map, Value, json};
+
+use crate::session::worst;
+
+/// Failing seeds that are remembered by name.
+const NAMED_MAX: usize = 50;
+
+/// A seed that failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failed {
+    /// The seed.
+    pub seed: u64,
+    /// Verdict, or class of failure.
+    pub what: String,
+    /// The first violated check.
+    pub check: String,
+}
+
+/// What became of a `sometimes`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Reached {
+    /// How often, over all seeds.
+    pub count: u64,
+    /// In how many seeds.
+    pub seeds: u64,
+}
+
+/// What became of a kind of fault: lines drawn, lines that acted, effects.
+pub type Acts = [u64; 3];
+
+/// Sums over seeds.
+#[derive(Clone, Debug, Default)]
+pub struct Tally {
+    /// Seeds that were finished.
+    pub seeds: u64,
+    /// Seeds that failed.
+    pub failed: u64,
+    /// Seeds that showed what the scenario exists to show.
+    pub shown: u64,
+    /// Seeds in which nothing was tested.
+    pub vacuous: u64,
+    /// The first of the seeds that failed.
+    pub failures: Vec<Failed>,
+    /// `sometimes` checks by word.
+    pub sometimes: BTreeMap<String, Reached>,
+    /// Faults by word.
+    pub faults: BTreeMap<String, Acts>,
+    measures: BTreeMap<String, (String, Vec<f64>)>,
+    codes: BTreeSet<i32>,
+}
+
+impl Tally {
+    /// Adds a run's JSON object.
+    pub fn add(&mut self, run: &Value) {
+        let word = |name: &str| run[name].as_str().unwrap_or_default();
+        let (verdict, class) = (word("verdict"), word("class"));
+        self.seeds += 1;
+        self.shown += u64::from(verdict == Verdict::Shown.word());
+        self.vacuous += u64::from(verdict == Verdict::Vacuous.word());
+        let code = code(verdict, class);
+        if code != exit::OK && verdict != Verdict::NotShown.word() {
+            self.failed += 1;
+            self.codes.insert(code);
+            if self.failures.len() < NAMED_MAX {
+                let what = if class.is_empty() { verdict } else { class }.to_string();
+                let check = run["violations"][0]["check"].as_str().unwrap_or("-").to_string();
+                let seed = run["seed"].as_u64().unwrap_or_default();
+                self.failures.push(Failed { seed, what, check });
+            }
+        }
+        for reached in run["sometimes"].as_array().into_iter().flatten() {
+            let count = reached["count"].as_u64().unwrap_or_default();
+            let sum = self.sometimes.entry(text(&reached["name"])).or_default();
+            sum.count += count;
+            sum.seeds += u64::from(count > 0);
+        }
+        for fault in run["faults"].as_array().into_iter().flatten() {
+            let acts = self.faults.entry(text(&fault["kind"])).or_default();
+            for (sum, name) in acts.iter_mut().zip(["drawn", "fired", "effects"]) {
+                *sum += fault[name].as_u64().unwrap_or_default();
+            }
+        }
+        for (name, value) in run["measures"].as_object().into_iter().flatten() {
+            let unit = text(&run["units"][name]);
+            let known = self.measures.entry(name.clone()).or_insert((unit, Vec::new()));
+            known.1.extend(value.as_f64());
+        }
+    }
+
+    /// Whether the seeds show what the scenario exists to show; `None` if it shows nothing.
+    pub fn share_reached(&self, scenario: &Scenario) -> Option<bool> {
+        let shows = scenario.shows.as_ref()?;
+        let (shown, share) = (u128::from(self.shown), u128::from(shows.share.0));
+        Some(shown * 1_000_000 >= share * u128::from(self.seeds))
+    }
+
+    /// `sometimes` checks that no seed reached, if the sweep was large enough to say so.
+    pub fn unreached(&self, scenario: &Scenario) -> Vec<&str> {
+        if self.seeds < scenario.ci.seeds {
+            return Vec::new();
+        }
+        self.sometimes.iter().filter(|(_, r)| r.count == 0).map(|(name, _)| name.as_str()).collect()
+    }
+
+    /// The sweep's exit code.
+    pub fn exit_code(&self, scenario: &Scenario) -> i32 {
+        let mut codes: Vec<i32> = self.codes.iter().copied().collect();
+        if self.seeds == 0 {
+            codes.push(exit::VACUOUS);
+        } else if self.share_reached(scenario) == Some(false)
+            || !self.unreached(scenario).is_empty()
+        {
+            codes.push(exit::NOT_SHOWN);
+        }
+        worst(codes)
+    }
+
+    /// The failure rate that a clean sweep excludes with 95 % confidence.
+    pub fn upper_bound(&self) -> Option<f64> {
+        let clean = self.failed == 0 && self.seeds > 0;
+        clean.then(|| 1.0 - 0.05f64.powf(1.0 / self.seeds as f64))
+    }
+
+    /// Median and maximum of a measure, and its unit.
+    pub fn measure(&self, name: &str) -> Option<(f64, f64, &str)> {
+        let (unit, values) = self.measures.get(name)?;
+        let mut sorted = values.clone();
+        sorted.sort_by(f64::total_cmp);
+        let median = sorted.get(sorted.len().saturating_sub(1) / 2)?;
+        Some((*median, *sorted.last()?, unit.as_str()))
+    }
+
+    /// The summary as JSON.
+    pub fn summary(&self, scenario: &Scenario, seconds: f64, code: i32) -> Value {
+        let sometimes: Vec<Value> = self
+            .sometimes
+            .iter()
+            .map(|(name, r)| json!({"name": name, "count": r.count, "seeds": r.seeds}))
+            .collect();
+        let fault = |(kind, [drawn, fired, effects]): (&String, &Acts)| json!({"kind": kind, "drawn": drawn, "fired": fired, "effects": effects});
+        let measures: Map<String, Value> = self
+            .measures
+            .keys()
+            .filter_map(|name| {
+                let (p50, max, unit) = self.measure(name)?;
+                Some((name.clone(), json!({"unit": unit, "p50": p50, "max": max})))
+            })
+            .collect();
+        json!({"summary": {
+            "scenario": scenario.name,
+            "seeds": self.seeds,
+            "failed": self.failed,
+            "shown": self.shown,
+            "vacuous": self.vacuous,
+            "sometimes": sometimes,
+            "faults": self.faults.iter().map(fault).collect::<Vec<_>>(),
+            "measures": measures,
+            "upper_bound_95": self.upper_bound(),
+            "seconds": seconds,
+            "interrupted": code == exit::INTERRUPTED,
+            "exit": code,
+        }})
+    }
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_default().to_string()
+}
+
+fn code(verdict: &str, class: &str) -> i32 {
+    match (verdict, class) {
+        ("pass" | "shown", _) => exit::OK,
+        ("not_shown", _) => exit::NOT_SHOWN,
+        ("fail", "liveness") => exit::LIVENESS,
+        ("fail", "panic") => exit::PANIC,
+        ("fail", "nondeterminism") => exit::NONDETERMINISM,
+        ("fail", "livelock" | "deadlock") => exit::STUCK,
+        ("fail", "memory" | "time") => exit::LIMIT,
+        ("fail", _) => exit::SAFETY,
+        _ => exit::VACUOUS,
+    }
+}
+
+/// A number of a unit, for people.
+pub fn quantity(value: f64, unit: &str) -> String {
+    match unit {
+        "ms" => format!("{value:.3} ms"),
+        "bytes" => format!("{:.1} MB", value / 1e6),
+        "1/s" => format!("{value:.1} /s"),
+        _ => format!("{value}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run(seed: u64, verdict: &str, class: Option<&str>, ms: f64) -> Value {
+        json!({
+            "seed": seed, "verdict": verdict, "class": class,
+            "violations": [{"check": "election_safety"}],
+            "sometimes": [{"name": "leader_changed", "count": seed}],
+            "faults": [{"kind": "crash", "drawn": 2, "fired": 1, "effects": 9}],
+            "measures": {"no_leader_max": ms}, "units": {"no_leader_max": "ms"},
+        })
+    }
+
+    #[test]
+    fn seeds_add_up() {
+        let mut tally = Tally::default();
+        tally.add(&run(0, "pass", None, 5.0));
+        assert!((tally.upper_bound().unwrap() - 0.95).abs() < 1e-9);
+        tally.add(&run(1, "fail", Some("liveness"), 9.0));
+        tally.add(&run(2, "not_shown", None, 7.0));
+        assert_eq!((tally.seeds, tally.failed, tally.upper_bound()), (3, 1, None));
+        assert_eq!(tally.failures[0].what, "liveness");
+        assert_eq!(tally.sometimes["leader_changed"], Reached { count: 3, seeds: 2 });
+        assert_eq!(tally.faults["crash"], [6, 3, 27]);
+        assert_eq!(tally.measure("no_leader_max"), Some((7.0, 9.0, "ms")));
+        assert_eq!(worst(tally.codes.iter().copied()), exit::LIVENESS);
+    }
+}

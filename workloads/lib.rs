@@ -1,0 +1,17 @@
+//! Loads. One file is one word that a scenario's `[[workload]]` may name; this list is all of them.
+//!
+//! A load is what one client after another asks for. It goes through the client library of the node
+//! that it is made for, records through its own host what it asked and was told, and knows nothing
+//! of the faults.
+
+use std::sync::Arc;
+
+use kernel::registry::Word;
+use kernel::workload::Workload;
+
+mod kv_write;
+
+/// Every workload.
+pub fn words() -> Vec<Word<Arc<dyn Workload>>> {
+    vec![kv_write::word()]
+}
