@@ -76,7 +76,8 @@ mod tests {
                 .map(|entry| entry.unwrap().file_name().into_string().unwrap())
                 .collect();
             there.sort();
-            let listed: Vec<String> = listed.iter().map(|(name, _)| format!("{name}.toml")).collect();
+            let listed: Vec<String> =
+                listed.iter().map(|(name, _)| format!("{name}.toml")).collect();
             assert_eq!(there, listed);
         }
     }

@@ -8,6 +8,8 @@
 //!
 //! There is a leader while some live node that is not paused leads the highest term and reaches,
 //! and is reached by, enough such nodes to be a majority. With several groups all of them need one.
+//! Whoever leads when the load begins was elected unseen, and is taken from what the hosts say they
+//! are; with several groups that is known of one of them only.
 
 use std::collections::BTreeMap;
 
@@ -93,6 +95,9 @@ impl Group {
     }
 }
 
+/// The group of a leader whose election was not seen; the first group that speaks turns out to be it.
+const UNNAMED: u32 = u32::MAX;
+
 /// Terms and roles of all groups, as the nodes state them.
 #[derive(Default)]
 pub(crate) struct Leadership {
@@ -121,6 +126,9 @@ impl Leadership {
             RaftEvent::Leader { term, .. } => ("leader", *term),
             _ => return None,
         };
+        if let Some(group) = self.groups.remove(&UNNAMED) {
+            self.groups.insert(event.group(), group);
+        }
         let group = self.groups.entry(event.group()).or_default();
         let turn = group.becomes(host, role, term);
         if let RaftEvent::Follower { leader: leader @ 1.., .. } = event {
@@ -201,7 +209,7 @@ impl Elections {
         if !self.leadership.had_leader() {
             let leads = |h: &usize| view.role(*h) == Some("leader");
             if let Some(host) = (0..view.nodes()).find(leads) {
-                self.leadership.groups.entry(0).or_default().becomes(host, "leader", 0);
+                self.leadership.groups.entry(UNNAMED).or_default().becomes(host, "leader", 0);
             }
         }
     }
@@ -280,6 +288,26 @@ mod tests {
         assert!(!group.becomes(2, "candidate", 7).term_began);
         assert!(group.becomes(2, "candidate", 8).term_began);
         assert!(!group.is_led(|_| true));
+    }
+
+    #[test]
+    fn the_first_group_that_speaks_is_the_one_that_had_a_leader() {
+        let mut leadership = Leadership::default();
+        leadership.groups.entry(UNNAMED).or_default().becomes(4, "leader", 0);
+        let event = RaftEvent::Candidate { group: 1, term: 2 };
+        let turn = leadership.note(&Fact { at: 5, host: 2, boot: 1, event: &event });
+        let began = Turn { term_began: true, had_leader: true, leader_changed: false };
+        assert_eq!(turn, Some(began));
+        assert_eq!(leadership.groups.keys().collect::<Vec<_>>(), [&1]);
+    }
+
+    #[test]
+    fn the_dead_lead_no_more() {
+        let mut leadership = Leadership::default();
+        leadership.groups.entry(1).or_default().becomes(4, "leader", 2);
+        let event = KernelEvent::Crashed { tasks: 3 };
+        leadership.note(&Fact { at: 5, host: 4, boot: 1, event: &event });
+        assert!(!leadership.groups[&1].is_led(|_| true));
     }
 
     #[test]

@@ -66,9 +66,9 @@ fn node(host: usize) -> String {
     format!("n{}", host + 1)
 }
 
-/// Where it matters which group: ` of group 3`.
+/// Where it matters which group: ` of group 3`. A node's only group is group 1.
 fn of_group(group: u32) -> String {
-    if group == 0 { String::new() } else { format!(" of group {group}") }
+    if group <= 1 { String::new() } else { format!(" of group {group}") }
 }
 
 /// Whether the run enters this phase by the fact.

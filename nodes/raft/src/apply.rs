@@ -1,6 +1,6 @@
-//! The state machine's side of a group. Committed entries arrive in batches, go through the machine in
-//! order, and their proposers get the machine's reply. The machine sits behind a lock together with the
-//! position it stands for, so that a snapshot captures both or neither.
+//! The state machine's side of a group. Committed entries arrive in batches, go through the machine
+//! in order, and their proposers get the machine's reply. The machine sits behind a lock together
+//! with the position it stands for, so that a snapshot captures both or neither.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -118,7 +118,8 @@ impl Applier {
                 };
                 reports.push(report);
             }
-            // Raft needs to know how far the machine is only some time; a reader may be waiting for it.
+            // Raft needs to know how far the machine is only some time; a reader may be waiting for
+            // it.
             let failed = reports.iter().any(|r| matches!(r, Input::Failed(_)));
             self.inbox.push_lazily(&mut reports, || failed || self.awaited.load(Ordering::SeqCst));
         }

@@ -1,6 +1,7 @@
-//! From disk to a running node: recover the log, restore each group's snapshot, remove what no mark refers
-//! to, listen, and start the tasks on the threads that the configuration names. The state machine starts
-//! at its snapshot; Raft hands it the log behind that again once it knows it to be committed.
+//! From disk to a running node: recover the log, restore each group's snapshot, remove what no mark
+//! refers to, listen, and start the tasks on the threads that the configuration names. The state
+//! machine starts at its snapshot; Raft hands it the log behind that again once it knows it to be
+//! committed.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io;
@@ -205,8 +206,8 @@ async fn replicas(
     Ok(out)
 }
 
-/// Removes snapshot files that no mark in the log refers to: unfinished ones, and finished ones that a
-/// crash overtook.
+/// Removes snapshot files that no mark in the log refers to: unfinished ones, and finished ones
+/// that a crash overtook.
 async fn remove_orphans(host: &Host, logs: &BTreeMap<u32, LogStore>) -> io::Result<()> {
     let marked: BTreeSet<String> =
         logs.iter().map(|(group, log)| path(*group, log.snapshot_mark().index)).collect();

@@ -1,9 +1,11 @@
-//! The chain hash: one number per log position that stands for the whole log up to there. Two hosts that
-//! hold an entry of the same (index, term) must hold the same number, so log matching is one comparison.
-//! It mixes terms, lengths and the crc32 values that entries carry anyway; bodies are not read again.
+//! The chain hash: one number per log position that stands for the whole log up to there. Two hosts
+//! that hold an entry of the same (index, term) must hold the same number, so log matching is one
+//! comparison. It mixes terms, lengths and the crc32 values that entries carry anyway; bodies are
+//! not read again.
 //!
-//! An entry's context begins with the crc32 of its body (4 bytes, little endian): computed once where the
-//! entry is proposed, carried through Raft, network and WAL, and verified when a log is recovered.
+//! An entry's context begins with the crc32 of its body (4 bytes, little endian): computed once
+//! where the entry is proposed, carried through Raft, network and WAL, and verified when a log is
+//! recovered.
 
 use bytes::{BufMut, Bytes, BytesMut};
 use raft::eraftpb::Entry;
@@ -14,7 +16,8 @@ pub(crate) const ENVELOPE: usize = 4;
 /// The hash of an empty log.
 pub const GENESIS: u64 = 0x9e37_79b9_7f4a_7c15;
 
-/// Mixes two numbers; a bijection of `b` for every `a`, with good avalanche (splitmix64's finisher).
+/// Mixes two numbers; a bijection of `b` for every `a`, with good avalanche (splitmix64's
+/// finisher).
 fn mix(a: u64, b: u64) -> u64 {
     let mut z = a.rotate_left(23) ^ b.wrapping_add(0x9e37_79b9_7f4a_7c15);
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

@@ -1,7 +1,7 @@
-//! What an operator can set about consensus. Timing words are Raft's (heartbeat, election timeout); sizes
-//! bound what is in flight; the `*_thread` words say which named thread does which work, because *that*
-//! decides whether a snapshot starves heartbeats. Relations between settings are checked in `validate`,
-//! ranges of single settings by the macro.
+//! What an operator can set about consensus. Timing words are Raft's (heartbeat, election timeout);
+//! sizes bound what is in flight; the `*_thread` words say which named thread does which work,
+//! because *that* decides whether a snapshot starves heartbeats. Relations between settings are
+//! checked in `validate`, ranges of single settings by the macro.
 //!
 //! Left out: membership changes (the members are given at boot) and priorities.
 
@@ -15,7 +15,8 @@ host::settings! {
     pub struct Config {
         /// Time between two heartbeats of a leader.
         heartbeat: Duration = "75ms", "1ms..1h";
-        /// How long a follower hears no leader before it campaigns; drawn anew from this range each time.
+        /// How long a follower hears no leader before it campaigns; drawn anew from this range each
+        /// time.
         election_timeout: Span = "150ms..300ms", "2ms..2h";
         /// Raft's unit of time: all timeouts are rounded down to it.
         tick: Duration = "1ms", "100us..10s";
@@ -25,13 +26,13 @@ host::settings! {
         check_quorum: Word = "on", "on|off";
         /// After its thread was held a node learns of all ticks that fell due meanwhile, or of one.
         missed_ticks: Word = "deliver", "deliver|drop";
-        /// A leader tells followers at once that an entry is committed, in a message of its own, or with the
-        /// next entries or heartbeat.
+        /// A leader tells followers at once that an entry is committed, in a message of its own, or
+        /// with the next entries or heartbeat.
         commit_notice: Word = "at_once", "at_once|with_next";
         /// Peers exchange one-way streams of frames, or one acknowledged request at a time.
         transport: Word = "stream", "stream|request";
-        /// How long a request of `transport = "request"` waits for its answer before the connection is
-        /// given up; 0 is half the upper election timeout.
+        /// How long a request of `transport = "request"` waits for its answer before the connection
+        /// is given up; 0 is half the upper election timeout.
         rpc_timeout: Duration = "0ns", "0ns..1h";
         /// How long to wait for a connection to a peer.
         dial_timeout: Duration = "200ms", "1ms..1min";
@@ -47,7 +48,8 @@ host::settings! {
         snapshot_every: u64 = "10000", "1..1000000000";
         /// Each node snapshots at its own phase, or all of them at equal log positions.
         snapshot_phase: Word = "own", "own|equal";
-        /// Entries kept in memory behind a snapshot, so that a slow follower needs no snapshot itself.
+        /// Entries kept in memory behind a snapshot, so that a slow follower needs no snapshot
+        /// itself.
         keep_entries: u64 = "500", "0..1000000000";
         /// How long a snapshot transfer may stand still before it is given up.
         snapshot_stall: Duration = "10s", "10ms..1h";
@@ -74,7 +76,7 @@ impl Config {
         }
         if self.ticks(self.heartbeat) >= self.ticks(span.min) {
             return Err(format!(
-                "heartbeat {:?} must be shorter than the lower election timeout {:?}, by a tick at least",
+                "heartbeat {:?} must be at least a tick shorter than the lower election timeout {:?}",
                 self.heartbeat, span.min
             ));
         }

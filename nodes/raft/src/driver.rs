@@ -1,12 +1,14 @@
-//! The consensus loop. It sleeps until something arrives or the first tick that can matter is due; then it
-//! catches up with time, takes everything that waits, and carries out what Raft wants in this order:
-//! messages that need no disk leave, entries and hard state go to the WAL, committed entries go to the
-//! state machine. What needs the disk leaves when the WAL reports it durable. One turn makes at most one
-//! frame per peer, one push to the WAL and one to the apply task, however many groups took part.
+//! The consensus loop. It sleeps until something arrives or the first tick that can matter is due;
+//! then it catches up with time, takes everything that waits, and carries out what Raft wants in
+//! this order: messages that need no disk leave, entries and hard state go to the WAL, committed
+//! entries go to the state machine. What needs the disk leaves when the WAL reports it durable. One
+//! turn makes at most one frame per peer, one push to the WAL and one to the apply task, however
+//! many groups took part.
 //!
-//! There is no tick timer: `tick()` is called as often as was due before inputs are looked at, which is what
-//! a ticker that buffers its ticks does. A thread that was held therefore finds its election timeout passed
-//! even though the heartbeats wait in the queue: with `missed_ticks = "drop"` it does not.
+//! There is no tick timer: `tick()` is called as often as was due before inputs are looked at,
+//! which is what a ticker that buffers its ticks does. A thread that was held therefore finds its
+//! election timeout passed even though the heartbeats wait in the queue: with `missed_ticks =
+//! "drop"` it does not.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
@@ -332,7 +334,8 @@ impl Driver {
         drop(self.snapshot_thread.spawn("raft_snapshot_send", outgoing.run()));
     }
 
-    /// Ends everything that belongs to the loop; the WAL is durable before anybody learns of the end.
+    /// Ends everything that belongs to the loop; the WAL is durable before anybody learns of the
+    /// end.
     async fn end(mut self, outcome: io::Result<()>) {
         for at in 0..self.groups.len() {
             self.write_commit(at);

@@ -1,7 +1,7 @@
-//! What a Raft node says it did. The checks of safety are written against these facts, so each is emitted
-//! at the moment its name promises: `VoteGranted` and `AppendAcked` when the message is handed to the
-//! transport, `Candidate` when the term begins, `Committed` when the node learns of it. Events carry
-//! ranges and hashes, never entries.
+//! What a Raft node says it did. The checks of safety are written against these facts, so each is
+//! emitted at the moment its name promises: `VoteGranted` and `AppendAcked` when the message is
+//! handed to the transport, `Candidate` when the term begins, `Committed` when the node learns of
+//! it. Events carry ranges and hashes, never entries.
 
 use std::any::Any;
 
@@ -15,7 +15,11 @@ pub fn wal_file(segment: u64) -> String {
 
 /// Declares the enum and derives word and facts from one list.
 macro_rules! events {
-    ($( $(#[$doc:meta])* $name:ident = $word:literal { $( $(#[$fdoc:meta])* $field:ident : $kind:ty ),* $(,)? } )*) => {
+    ($(
+        $(#[$doc:meta])* $name:ident = $word:literal {
+            $( $(#[$fdoc:meta])* $field:ident : $kind:ty ),* $(,)?
+        }
+    )*) => {
         /// A fact about one Raft group of one node.
         #[derive(Clone, Debug, PartialEq, Eq)]
         pub enum RaftEvent {
@@ -99,7 +103,8 @@ events! {
         /// Whom; 0 unknown.
         leader: u64,
     }
-    /// A vote leaves; the own vote when the first request for votes leaves, for it counts from then on.
+    /// A vote leaves; the own vote when the first request for votes leaves, for it counts from then
+    /// on.
     VoteGranted = "vote_granted" {
         /// In this term.
         term: u64,

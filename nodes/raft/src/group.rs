@@ -1,9 +1,10 @@
-//! One Raft group as the loop sees it: the `raft` crate's state machine, the election timeout pinned to a
-//! named draw, the facts that follow from changes of term and role, and who waits for proposals and reads.
+//! One Raft group as the loop sees it: the `raft` crate's state machine, the election timeout
+//! pinned to a named draw, the facts that follow from changes of term and role, and who waits for
+//! proposals and reads.
 //!
-//! The crate draws election timeouts from the operating system's entropy. After every step that could have
-//! drawn one it is overwritten by a draw keyed by (group, count of role changes and campaigns), so that a
-//! seed decides it and one more message shifts nothing.
+//! The crate draws election timeouts from the operating system's entropy. After every step that
+//! could have drawn one it is overwritten by a draw keyed by (group, count of role changes and
+//! campaigns), so that a seed decides it and one more message shifts nothing.
 
 use std::collections::VecDeque;
 

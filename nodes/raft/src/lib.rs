@@ -1,10 +1,11 @@
-//! Consensus for real nodes: tikv's `raft` with everything it leaves to its user. Several groups per
-//! process share one write-ahead log, one connection per peer and one clock; snapshots are taken on a
-//! named thread and streamed beside Raft; what a node did is stated as typed facts.
+//! Consensus for real nodes: tikv's `raft` with everything it leaves to its user. Several groups
+//! per process share one write-ahead log, one connection per peer and one clock; snapshots are
+//! taken on a named thread and streamed beside Raft; what a node did is stated as typed facts.
 //!
-//! [`start`] recovers from disk and runs; the [`Raft`] handle proposes, reads and stops. The replicated
-//! thing is a [`StateMachine`]. The path of a write: `propose` -> loop (`driver`, `group`) -> Ready
-//! (`ready`) -> WAL (`wal`) and peers (`transport`) -> commit -> `apply` -> the proposer's answer.
+//! [`start`] recovers from disk and runs; the [`Raft`] handle proposes, reads and stops. The
+//! replicated thing is a [`StateMachine`]. The path of a write: `propose` -> loop (`driver`,
+//! `group`) -> Ready (`ready`) -> WAL (`wal`) and peers (`transport`) -> commit -> `apply` -> the
+//! proposer's answer.
 //!
 //! Left out: changes of membership, leader transfer, reads from followers.
 
@@ -131,9 +132,9 @@ impl Raft {
         Raft { shared }
     }
 
-    /// Proposes a command: `context` is its small header, `data` its body, which is shared and not copied.
-    /// The future completes when the command went through this node's state machine, or cannot. It is in
-    /// the queue when this returns, whether or not anybody waits.
+    /// Proposes a command: `context` is its small header, `data` its body, which is shared and not
+    /// copied. The future completes when the command went through this node's state machine, or
+    /// cannot. It is in the queue when this returns, whether or not anybody waits.
     pub fn propose(
         &self,
         group: u32,
@@ -148,9 +149,9 @@ impl Raft {
         async move { outcome.await.unwrap_or(Err(ProposeError::Stopped)) }
     }
 
-    /// Like `propose`, for many at a time: `reply` is called with the outcome, on a thread of the driver,
-    /// and must not take long; it is dropped if nobody will learn the outcome. `data_crc` is the crc32 of
-    /// `data`, on which the log will rely.
+    /// Like `propose`, for many at a time: `reply` is called with the outcome, on a thread of the
+    /// driver, and must not take long; it is dropped if nobody will learn the outcome. `data_crc`
+    /// is the crc32 of `data`, on which the log will rely.
     pub fn propose_with(
         &self,
         group: u32,
@@ -170,8 +171,8 @@ impl Raft {
         drop(self.shared.inbox.push(Input::Propose { group, context, data, reply }));
     }
 
-    /// Completes when this node's state machine holds everything that was acknowledged anywhere before the
-    /// call: a read of it is then linearizable. Only a leader can say so.
+    /// Completes when this node's state machine holds everything that was acknowledged anywhere
+    /// before the call: a read of it is then linearizable. Only a leader can say so.
     pub fn read(
         &self,
         group: u32,

@@ -1,7 +1,8 @@
-//! The log as Raft reads it: entries in memory from shortly behind the last snapshot, hard state, and the
-//! metadata of the snapshot that is durable on this host. Beside each entry stand its chain hash and the
-//! place in the WAL where it ends, for the facts that checks need. Owned by the consensus loop alone, so
-//! there is no lock; it is readable as soon as a Ready was handed over, durable or not.
+//! The log as Raft reads it: entries in memory from shortly behind the last snapshot, hard state,
+//! and the metadata of the snapshot that is durable on this host. Beside each entry stand its chain
+//! hash and the place in the WAL where it ends, for the facts that checks need. Owned by the
+//! consensus loop alone, so there is no lock; it is readable as soon as a Ready was handed over,
+//! durable or not.
 
 use std::collections::VecDeque;
 
@@ -229,7 +230,8 @@ pub(crate) fn entry_size(entry: &Entry) -> u64 {
     (entry.data.len() + entry.context.len() + 24) as u64
 }
 
-/// The snapshot as Raft sees it: metadata, and the chain hash in place of data, which lies in a file.
+/// The snapshot as Raft sees it: metadata, and the chain hash in place of data, which lies in a
+/// file.
 pub(crate) fn snapshot_message(mark: Mark, conf: &ConfState) -> Snapshot {
     let mut snapshot = Snapshot::default();
     let meta = snapshot.mut_metadata();

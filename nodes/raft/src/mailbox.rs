@@ -1,7 +1,7 @@
-//! A queue with many writers and one reader, made for "batch per loop turn": the reader takes everything
-//! that waits by swapping two vectors, and however many items arrive while it sleeps, it is woken once.
-//! No allocation per item once the vectors have grown; no bound, because what flows through it is bounded
-//! where it arises (frames by the window, proposals by their callers).
+//! A queue with many writers and one reader, made for "batch per loop turn": the reader takes
+//! everything that waits by swapping two vectors, and however many items arrive while it sleeps, it
+//! is woken once. No allocation per item once the vectors have grown; no bound, because what flows
+//! through it is bounded where it arises (frames by the window, proposals by their callers).
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
@@ -45,9 +45,10 @@ impl<T> Mailbox<T> {
         Ok(())
     }
 
-    /// Adds all items and leaves the vector empty. The reader is woken only if `urgent`, which is asked
-    /// under the lock: what the reader says before it looks in here is known, and what it did not find
-    /// when it looked finds it. Otherwise it sees the items when it next has a reason to look.
+    /// Adds all items and leaves the vector empty. The reader is woken only if `urgent`, which is
+    /// asked under the lock: what the reader says before it looks in here is known, and what it did
+    /// not find when it looked finds it. Otherwise it sees the items when it next has a reason to
+    /// look.
     pub(crate) fn push_lazily(&self, items: &mut Vec<T>, urgent: impl FnOnce() -> bool) {
         let mut inner = self.lock();
         if inner.closed {
@@ -82,7 +83,8 @@ impl<T> Mailbox<T> {
         true
     }
 
-    /// Takes everything that waits into the empty vector `out`. `false` after `close`, once nothing waits.
+    /// Takes everything that waits into the empty vector `out`. `false` after `close`, once nothing
+    /// waits.
     pub(crate) fn poll_take(&self, cx: &mut Context<'_>, out: &mut Vec<T>) -> Poll<bool> {
         assert!(out.is_empty(), "what was taken before must be used first");
         let mut inner = self.lock();

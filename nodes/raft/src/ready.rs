@@ -1,6 +1,7 @@
-//! What Raft wants done: the asynchronous path of a Ready. Its entries and hard state go to the WAL under
-//! the Ready's number, messages that promise something wait there until that is durable, committed entries
-//! go to the state machine. A Ready without anything to write waits only for writes before it.
+//! What Raft wants done: the asynchronous path of a Ready. Its entries and hard state go to the WAL
+//! under the Ready's number, messages that promise something wait there until that is durable,
+//! committed entries go to the state machine. A Ready without anything to write waits only for
+//! writes before it.
 //!
 //! A commit index alone is not written: Raft may forget it, and the next batch carries it.
 
@@ -229,8 +230,9 @@ impl Driver {
         }
     }
 
-    /// The log begins anew behind a peer's snapshot. Raft takes it for applied at once: the apply task keeps
-    /// the order, and Raft itself looks at the applied index only for changes of membership.
+    /// The log begins anew behind a peer's snapshot. Raft takes it for applied at once: the apply
+    /// task keeps the order, and Raft itself looks at the applied index only for changes of
+    /// membership.
     fn installed(&mut self, at: usize, mark: Mark) {
         let group = &mut self.groups[at];
         group.installing = false;

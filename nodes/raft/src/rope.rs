@@ -1,6 +1,6 @@
-//! Reading a rope from front to back. Taking a slice shares the bytes where they lie in one part and copies
-//! them only where they span two; every length is checked against what is left before anything is made of
-//! it, so a hostile length can neither panic nor allocate.
+//! Reading a rope from front to back. Taking a slice shares the bytes where they lie in one part
+//! and copies them only where they span two; every length is checked against what is left before
+//! anything is made of it, so a hostile length can neither panic nor allocate.
 
 use bytes::Bytes;
 use host::Chunks;

@@ -1,6 +1,7 @@
-//! A client of the store, for workloads and for people. It keeps one connection, follows redirections,
-//! turns to the next node after an error, and says of each put whether it is surely done, surely not, or
-//! nobody knows: once a request has been sent and its reply does not come, only "unknown" is honest.
+//! A client of the store, for workloads and for people. It keeps one connection, follows
+//! redirections, turns to the next node after an error, and says of each put whether it is surely
+//! done, surely not, or nobody knows: once a request has been sent and its reply does not come,
+//! only "unknown" is honest.
 //!
 //! One operation at a time; a crowd is many clients.
 
@@ -177,7 +178,8 @@ impl Client {
         until.since(self.host.clock().now())
     }
 
-    /// One request to the current node, and its reply. A connection whose reply did not come is given up.
+    /// One request to the current node, and its reply. A connection whose reply did not come is
+    /// given up.
     async fn attempt(&mut self, request: &Request, until: Mono) -> Result<Reply, Missed> {
         if self.left(until).is_zero() {
             return Err(Missed::Late { sent: false });

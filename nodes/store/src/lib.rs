@@ -1,6 +1,6 @@
 //! A replicated configuration store: keys with values of a kilobyte to some megabytes, put and read
-//! through one Raft group. Puts answer when the state machine has them, reads ask for a read index first,
-//! so both are linearizable; a node that does not lead says who does.
+//! through one Raft group. Puts answer when the state machine has them, reads ask for a read index
+//! first, so both are linearizable; a node that does not lead says who does.
 //!
 //! [`run`] is the node, called at each boot; [`client::Client`] talks to it. Left out: watches,
 //! transactions, deletion, changes of membership.

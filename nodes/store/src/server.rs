@@ -1,6 +1,6 @@
-//! The node: consensus underneath, a listener for clients on top. A connection has two tasks: one reads
-//! requests and starts them, one sends the replies that have gathered. A request costs no task and no
-//! channel of its own: its outcome is a reply pushed into the connection's outbox.
+//! The node: consensus underneath, a listener for clients on top. A connection has two tasks: one
+//! reads requests and starts them, one sends the replies that have gathered. A request costs no
+//! task and no channel of its own: its outcome is a reply pushed into the connection's outbox.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
@@ -145,7 +145,8 @@ fn wake(mut state: MutexGuard<'_, Gathered>) {
     }
 }
 
-/// Splits a connection into its sending end and the task that reads it. A frame that is no request ends it.
+/// Splits a connection into its sending end and the task that reads it. A frame that is no request
+/// ends it.
 fn receive(
     node: Arc<Node>,
     conn: Conn,

@@ -1,9 +1,11 @@
-//! The state machine: keys, each with its value, the version that the value is, and who put it. A value is
-//! the slice of the frame it arrived in; snapshots share it too. The hash of the state is a sum over the
-//! keys, so a put changes it in constant time, and equal states have equal hashes whatever led to them.
+//! The state machine: keys, each with its value, the version that the value is, and who put it. A
+//! value is the slice of the frame it arrived in; snapshots share it too. The hash of the state is
+//! a sum over the keys, so a put changes it in constant time, and equal states have equal hashes
+//! whatever led to them.
 //!
-//! A put that repeats the last one of a key (same client and operation) is answered again and not done
-//! again. Older repetitions are not recognised: clients do not repeat what they know not to have failed.
+//! A put that repeats the last one of a key (same client and operation) is answered again and not
+//! done again. Older repetitions are not recognised: clients do not repeat what they know not to
+//! have failed.
 
 use std::collections::BTreeMap;
 use std::io;

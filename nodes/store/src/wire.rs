@@ -1,6 +1,6 @@
-//! What clients and nodes say to each other: small binary frames, a header and at most one value that
-//! stays a shared slice. A reply names the request it answers, so many may be under way on a connection.
-//! Lengths are compared with what is there before anything is made of them.
+//! What clients and nodes say to each other: small binary frames, a header and at most one value
+//! that stays a shared slice. A reply names the request it answers, so many may be under way on a
+//! connection. Lengths are compared with what is there before anything is made of them.
 //!
 //! ```text
 //! request   1 put     kind u8, request u64, client u64, op u64, key length u16, key, value

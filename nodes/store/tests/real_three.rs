@@ -1,6 +1,7 @@
-//! Three real machines on loopback in one process: they elect, accept puts, return them, survive the
-//! restart of one from its disk, and agree in the end. The same node code as in simulation, on the arm that
-//! touches sockets and files; what cannot be reproduced here is what the simulator is for.
+//! Three real machines on loopback in one process: they elect, accept puts, return them, survive
+//! the restart of one from its disk, and agree in the end. The same node code as in simulation, on
+//! the arm that touches sockets and files; what cannot be reproduced here is what the simulator is
+//! for.
 #![allow(clippy::disallowed_methods, clippy::disallowed_types)]
 
 use std::path::{Path, PathBuf};

@@ -51,7 +51,7 @@ fn entries(registry: &Registry, word: &str, paint: Paint) -> String {
     }
     for fault in registry.faults.iter().filter(|w| w.word == word) {
         text.push_str(&entry("fault", word, fault.about, &fault.fields, paint));
-        text.push_str("\n  Every fault also takes `on`, `when`, `lasts`, `chance` and `times`:\n");
+        text.push_str("\n  every fault also takes\n");
         text.push_str(&parameters(&head_fields()));
     }
     for check in registry.checks.iter().filter(|w| w.word == word) {
@@ -68,7 +68,15 @@ fn entries(registry: &Registry, word: &str, paint: Paint) -> String {
 
 fn head_fields() -> Vec<Field> {
     use host::settings::Settings;
-    kernel::plan::FaultHead::fields().into_iter().filter(|f| f.name != "kind").collect()
+    let when = Field {
+        name: "when",
+        about: "A time or range after the load has begun, or { event = WORD, nth = N, after = TIME }.",
+        kind: "duration range",
+        default: "0ns",
+        allowed: "",
+    };
+    let fields = kernel::plan::FaultHead::fields().into_iter().filter(|f| f.name != "kind");
+    fields.chain([when]).collect()
 }
 
 fn entry(kind: &str, word: &str, about: &str, fields: &[Field], paint: Paint) -> String {
@@ -84,7 +92,14 @@ fn parameters(fields: &[Field]) -> String {
     for f in fields {
         let default = if f.default.is_empty() { "-" } else { f.default };
         let allowed = f.allowed.replace('|', " ");
-        rows.push(row([f.name, f.kind, &short(default, 24), &short(&allowed, 24), f.about]));
+        let about = wrapped(f.about, 0, 48);
+        rows.push(row([
+            f.name,
+            f.kind,
+            &short(default, 24),
+            &short(&allowed, 24),
+            about.trim_end(),
+        ]));
     }
     table(rows, 4, None)
 }
@@ -102,7 +117,7 @@ fn scenario(s: &Scenario, paint: Paint) -> String {
     let mut rows = vec![
         vec!["node".to_string(), format!("{}, {} hosts", s.cluster.node.0, s.cluster.hosts)],
         row(["profile", &s.head.profile.0]),
-        row(["checks", &checks.join(", ")]),
+        row(["checks", wrapped(&checks.join(", "), 0, 88).trim_end()]),
     ];
     if let Some(shows) = &s.shows {
         let symptoms: Vec<&str> = shows.symptoms.iter().map(|x| x.0.as_str()).collect();

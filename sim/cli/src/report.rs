@@ -2,6 +2,7 @@
 //! few lines that matter, what was measured, and how to get it again. The cure's numbers stand beside the
 //! illness's. Rendering is pure, so goldens are what people see; only the digest is masked in them.
 
+use kernel::check::Measure;
 use kernel::outcome::{Class, Outcome, Verdict, Violation};
 use kernel::plan::Fired;
 use kernel::registry::Registry;
@@ -127,23 +128,28 @@ impl Page<'_> {
         }
         let choice = match self.deciding() {
             Some(violation) => story::before(trace, violation),
-            None => story::around_election(trace),
+            None if self.scenario.shows.is_some() => story::around_election(trace),
+            None => story::around_fault(trace),
         };
         Some(story::render(trace, &choice, self.paint))
     }
 
+    /// The scenario's columns, then whatever else is not zero.
     fn measures(&self) -> Option<String> {
         let o = self.outcome;
         let first = self.scenario.columns.iter().filter_map(|name| o.measure(name));
-        let rest = o.measures.iter().filter(|m| !self.scenario.columns.iter().any(|c| c == m.name));
+        let cured = |name: &str| self.cure.and_then(|c| c.measure(name));
+        let zero = |m: &Measure| m.value == 0 && cured(m.name).is_none_or(|c| c.value == 0);
+        let named = |m: &Measure| self.scenario.columns.iter().any(|c| c == m.name);
+        let rest = o.measures.iter().filter(|m| !named(m) && !zero(m));
         let mut rows = vec![row(["measures", "here"])];
         if let Some(cure) = self.cure {
             rows[0].push(cure.scenario.clone());
         }
         for m in first.chain(rest) {
             let mut cells = row([m.name, &show(m)]);
-            if let Some(cure) = self.cure {
-                cells.push(cure.measure(m.name).map_or("-".to_string(), show));
+            if self.cure.is_some() {
+                cells.push(cured(m.name).map_or("-".to_string(), show));
             }
             rows.push(cells);
         }

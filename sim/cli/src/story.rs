@@ -1,9 +1,9 @@
 //! The few lines of a run that matter: at most twenty, each with what every node was at that moment.
 //!
 //! A failure's story is what led to it: the lines worth telling up to the violated claim, and that line
-//! itself. Any other run's story is told around the first election after there had been a leader, which is
-//! where an illness shows and what a fault provokes; without one, it is how the run ended. Which host
-//! stands for election the marks say, so no node's words are known here.
+//! itself. An illness is told around the first election after there had been a leader, any other run around
+//! the first fault; without either, it is how the run ended. Which host stands for election the marks say,
+//! so no node's words are known here. The blackout at the end is every run's and nobody's story.
 
 use std::collections::BTreeSet;
 
@@ -14,13 +14,15 @@ use crate::terminal::{Paint, instant};
 
 /// Lines of a story at most.
 pub const LINES_MAX: usize = 20;
-/// Of these, how many lead up to what it is about.
-const BEFORE: usize = 12;
+/// Of these, how many lead up to an election, and to a fault.
+const BEFORE_ELECTION: usize = 12;
+const BEFORE_FAULT: usize = 5;
 /// Up to so many nodes have a wide column each.
 const WIDE_MAX: usize = 9;
 /// Longer heads push the marks aside instead of widening every line.
 const HEAD_MAX: usize = 44;
 
+const LEGEND_AT: usize = 23;
 const LEGEND: &str = ". follower   C candidate   L leader   ~ paused or stalled   # down";
 
 /// The lines to tell, by index; the second list are those to be marked.
@@ -49,17 +51,30 @@ pub fn before(trace: &[Line], violation: &Violation) -> Choice {
     choice(trace, lines, culprit)
 }
 
-/// What a run that violated nothing is about.
+/// What an illness is about.
 pub fn around_election(trace: &[Line]) -> Choice {
-    let all: Vec<usize> = worth(trace).collect();
-    let Some(anchor) = election(trace) else {
-        let lines = all[all.len().saturating_sub(LINES_MAX)..].to_vec();
-        return choice(trace, lines, None);
-    };
-    let at = all.partition_point(|i| *i < anchor);
-    let from = at.saturating_sub(BEFORE);
+    around(trace, election(before_blackout(trace)), BEFORE_ELECTION)
+}
+
+/// What any other run is about.
+pub fn around_fault(trace: &[Line]) -> Choice {
+    match trace.iter().position(|l| l.source == "fault") {
+        Some(fault) => around(trace, Some(fault), BEFORE_FAULT),
+        None => around_election(trace),
+    }
+}
+
+fn around(trace: &[Line], anchor: Option<usize>, before: usize) -> Choice {
+    let all: Vec<usize> = worth(before_blackout(trace)).collect();
+    let at = anchor.map_or(all.len(), |anchor| all.partition_point(|i| *i < anchor));
+    let from = at.saturating_sub(if anchor.is_some() { before } else { LINES_MAX });
     let to = (from + LINES_MAX).min(all.len());
-    choice(trace, all[from..to].to_vec(), Some(anchor))
+    choice(trace, all[from..to].to_vec(), anchor)
+}
+
+fn before_blackout(trace: &[Line]) -> &[Line] {
+    let end = trace.iter().position(|l| l.source == "phase" && l.word == "blackout");
+    &trace[..end.unwrap_or(trace.len())]
 }
 
 fn worth(trace: &[Line]) -> impl Iterator<Item = usize> {
@@ -105,7 +120,8 @@ pub fn render(trace: &[Line], choice: &Choice, paint: Paint) -> String {
         out.push_str(&if loud { paint.bold(text) } else { text.to_string() });
         out.push('\n');
     }
-    out.push_str(&format!("{:<margin$}{}\n", "", paint.dim(LEGEND)));
+    let indent = " ".repeat(margin.min(LEGEND_AT));
+    out.push_str(&format!("{indent}{}\n", paint.dim(LEGEND)));
     out
 }
 
@@ -173,6 +189,17 @@ mod tests {
         let choice = around_election(&trace);
         assert_eq!(choice.lines, (28..48).collect::<Vec<_>>());
         assert_eq!(choice.loud, BTreeSet::from([40]));
+    }
+
+    #[test]
+    fn any_other_run_is_told_around_its_first_fault_and_without_the_blackout() {
+        let mut trace: Vec<Line> =
+            (0..9).map(|i| line(i, "n1", "work", Weight::Story, "L.")).collect();
+        trace.push(line(9, "n1", "crash", Weight::Story, "#."));
+        let mut blackout = line(10, "n1", "blackout", Weight::Story, "##");
+        blackout.source = "phase";
+        trace.extend([blackout, line(11, "n1", "work", Weight::Story, "..")]);
+        assert_eq!(around_fault(&trace).lines, (4..10).collect::<Vec<_>>());
     }
 
     #[test]

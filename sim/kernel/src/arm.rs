@@ -32,10 +32,7 @@ impl SimArm {
 
     /// The world, unless this boot is over.
     fn world(&self) -> Option<Locked<'_, World>> {
-        if self.shared.is_over() {
-            return None;
-        }
-        let world = self.shared.world();
+        let world = self.shared.world_if_any()?;
         let host = &world.hosts[self.host];
         (host.live && host.boot == self.boot).then_some(world)
     }
@@ -97,19 +94,13 @@ impl Arm for SimArm {
     }
 
     fn now(&self) -> Mono {
-        if self.shared.is_over() {
-            return Mono(0);
-        }
-        let world = self.shared.world();
-        world.hosts[self.host].clock.mono(world.now())
+        let world = self.shared.world_if_any();
+        world.map_or(Mono(0), |w| w.hosts[self.host].clock.mono(w.now()))
     }
 
     fn wall(&self) -> Wall {
-        if self.shared.is_over() {
-            return Wall(0);
-        }
-        let world = self.shared.world();
-        world.hosts[self.host].clock.wall(world.now())
+        let world = self.shared.world_if_any();
+        world.map_or(Wall(0), |w| w.hosts[self.host].clock.wall(w.now()))
     }
 
     fn thread(&self, name: &'static str) -> ThreadId {

@@ -8,54 +8,56 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use host::Work;
-use host::settings::{Setting, Word};
+use host::settings::{Setting, Settings, Word};
 use host::unit::{Quantiles, Rate, Size, Span, nanos};
 
 use crate::doc::{Reader, Value};
 
+// The defaults are the least allowed values and are never in force: a profile that leaves a constant out is
+// refused.
 host::settings! {
     /// The constants of one kind of machine.
     pub struct Hardware {
         /// One-way delay of a frame between two hosts.
-        link_latency: Quantiles = "p0 60us, p50 100us, p99 400us, p100 2ms";
+        link_latency: Quantiles = "p0 0ns, p100 0ns";
         /// Speed of each directed link.
-        link_bandwidth: Rate = "1GB/s", "1kB/s..1TB/s";
+        link_bandwidth: Rate = "1kB/s", "1kB/s..1TB/s";
         /// Bytes that may be under way on a connection before its sender waits.
-        link_window: Size = "4MiB", "64KiB..1GiB";
+        link_window: Size = "64KiB", "64KiB..1GiB";
         /// First retransmission of a frame that a cut or a loss has swallowed; doubles up to ten times this.
-        link_retransmit: Duration = "200ms", "1ms..10s";
+        link_retransmit: Duration = "1ms", "1ms..10s";
         /// A connection whose frames were not taken for so long is given up by its sender.
-        link_give_up: Duration = "15s", "100ms..1h";
+        link_give_up: Duration = "100ms", "100ms..1h";
         /// Cores per host.
-        cores: u64 = "4", "1..256";
+        cores: u64 = "1", "1..256";
         /// How long a runnable thread keeps a core while others wait.
-        quantum: Duration = "4ms", "10us..1s";
+        quantum: Duration = "10us", "10us..1s";
         /// Sustained sequential write speed of the device.
-        disk_write_bandwidth: Rate = "500MB/s", "1kB/s..1TB/s";
+        disk_write_bandwidth: Rate = "1kB/s", "1kB/s..1TB/s";
         /// Sequential read speed of the device.
-        disk_read_bandwidth: Rate = "1GB/s", "1kB/s..1TB/s";
+        disk_read_bandwidth: Rate = "1kB/s", "1kB/s..1TB/s";
         /// Fixed time of one operation on the device.
-        disk_operation: Duration = "30us", "0ns..1s";
+        disk_operation: Duration = "0ns", "0ns..1s";
         /// Time the device takes to make a flushed write durable.
-        disk_sync: Quantiles = "p0 500us, p50 1ms, p99 4ms, p100 20ms";
+        disk_sync: Quantiles = "p0 0ns, p100 0ns";
         /// Speed of copying into and out of the page cache.
-        cache_bandwidth: Rate = "5GB/s", "1kB/s..10TB/s";
+        cache_bandwidth: Rate = "1kB/s", "1kB/s..10TB/s";
         /// Fixed time of one operation on the page cache.
-        cache_operation: Duration = "2us", "0ns..1s";
+        cache_operation: Duration = "0ns", "0ns..1s";
         /// Unsynced bytes of a host above which writers wait for the device.
-        dirty_limit: Size = "1GiB", "64KiB..1TiB";
+        dirty_limit: Size = "64KiB", "64KiB..1TiB";
         /// Age at which unsynced bytes are written back without being asked for.
-        writeback_after: Duration = "5s", "1ms..1h";
+        writeback_after: Duration = "1ms", "1ms..1h";
         /// Room on each host's disk.
-        disk_capacity: Size = "64GiB", "1MiB..1024GiB";
+        disk_capacity: Size = "1MiB", "1MiB..1024GiB";
         /// Whether every host has a device of its own or all share one.
         disk_devices: Word = "own", "own|shared";
         /// From power to the first step of the node's process.
-        boot_time: Span = "5ms..20ms", "0ns..1h";
+        boot_time: Span = "0ns", "0ns..1h";
         /// Difference of each host's monotonic clock from true time, at most, in parts per million.
         clock_drift_ppm: u64 = "0", "0..100000";
         /// Offset of each host's wall clock from true time, at most.
-        clock_offset: Duration = "5ms", "0ns..1h";
+        clock_offset: Duration = "0ns", "0ns..1h";
     }
 }
 
@@ -87,6 +89,12 @@ impl Profile {
     /// Reads the section `profile` of a scenario's document.
     pub fn read(reader: &mut Reader<'_>) -> Profile {
         let hardware = reader.settings("profile", ".value");
+        for field in Hardware::fields() {
+            if reader.doc.get(&format!("profile.{}.value", field.name)).is_none() {
+                let text = format!("the profile does not say `{}`: {}", field.name, field.about);
+                reader.problem("profile", text);
+            }
+        }
         let mut prices = BTreeMap::new();
         for kind in reader.doc.children("profile.cost") {
             let mut price = Price::default();

@@ -82,10 +82,10 @@ impl Future for Wrapper {
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        if self.shared.is_over() {
-            return Poll::Ready(());
-        }
-        match self.shared.world().enter(self.id, cx.waker()) {
+        let Some(mut world) = self.shared.world_if_any() else { return Poll::Ready(()) };
+        let gate = world.enter(self.id, cx.waker());
+        drop(world);
+        match gate {
             Gate::Dead => {
                 let dead = self.cell.lock().unwrap_or_else(PoisonError::into_inner).take();
                 let _ = contained(|| drop(dead));

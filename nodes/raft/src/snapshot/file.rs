@@ -7,8 +7,8 @@
 //! 12 crc32 of the image                                       40 chain   48 image length   56 zero
 //! ```
 //!
-//! The image's crc is combined from the crcs of its parts, so an image of megabytes that the log has
-//! summed already is not read again when it is written. Reading one back verifies all of it.
+//! The image's crc is combined from the crcs of its parts, so an image of megabytes that the log
+//! has summed already is not read again when it is written. Reading one back verifies all of it.
 
 use bytes::{BufMut, Bytes, BytesMut};
 use host::Chunks;

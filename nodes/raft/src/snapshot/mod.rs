@@ -1,5 +1,5 @@
-//! Snapshots: the file they are kept in (`file`), taking one (`take`), and streaming one to a peer beside
-//! Raft's own messages (`stream`).
+//! Snapshots: the file they are kept in (`file`), taking one (`take`), and streaming one to a peer
+//! beside Raft's own messages (`stream`).
 
 pub(crate) mod file;
 pub(crate) mod stream;

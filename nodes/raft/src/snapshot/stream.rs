@@ -1,6 +1,6 @@
-//! A snapshot travels on a connection of its own, beside Raft's messages: an announcement (the message
-//! without its data, and the file's length), the file in frames of at most a megabyte, and one answer when
-//! the receiver has it durable. Only then does the receiver's Raft learn of it.
+//! A snapshot travels on a connection of its own, beside Raft's messages: an announcement (the
+//! message without its data, and the file's length), the file in frames of at most a megabyte, and
+//! one answer when the receiver has it durable. Only then does the receiver's Raft learn of it.
 
 use std::io;
 use std::time::Duration;

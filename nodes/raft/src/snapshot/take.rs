@@ -1,7 +1,8 @@
 //! Taking snapshots. The serialisation runs as work *of the configured thread*: with
-//! `snapshot_thread = "raft"` it holds the thread that answers heartbeats, which is the whole of snapshot
-//! starvation. State and index are captured together, under the replica's lock, when the work is done.
-//! Then the file is written beside the old one, synced, renamed, and only then does the log learn of it.
+//! `snapshot_thread = "raft"` it holds the thread that answers heartbeats, which is the whole of
+//! snapshot starvation. State and index are captured together, under the replica's lock, when the
+//! work is done. Then the file is written beside the old one, synced, renamed, and only then does
+//! the log learn of it.
 
 use std::collections::BTreeMap;
 use std::io;

@@ -1,6 +1,6 @@
-//! The receiving side: accepts connections, believes a hello of the same cluster, and hands messages to
-//! the consensus loop, a frame at a time. A frame that is garbage, or a message that no honest peer sends
-//! on this way, ends its connection and nothing else.
+//! The receiving side: accepts connections, believes a hello of the same cluster, and hands
+//! messages to the consensus loop, a frame at a time. A frame that is garbage, or a message that no
+//! honest peer sends on this way, ends its connection and nothing else.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};

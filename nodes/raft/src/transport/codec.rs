@@ -1,9 +1,9 @@
-//! Frames of messages. In front stands one flat header: a count, and per message its group, its protobuf
-//! form *without* entry bodies, and the lengths of those bodies. The bodies follow as shared slices, so a
-//! megabyte is neither copied into a frame nor out of it.
+//! Frames of messages. In front stands one flat header: a count, and per message its group, its
+//! protobuf form *without* entry bodies, and the lengths of those bodies. The bodies follow as
+//! shared slices, so a megabyte is neither copied into a frame nor out of it.
 //!
-//! Decoding believes no length before it has compared it with what is there. Messages have no recursive
-//! type, so parsing them cannot exhaust the stack.
+//! Decoding believes no length before it has compared it with what is there. Messages have no
+//! recursive type, so parsing them cannot exhaust the stack.
 
 use bytes::{BufMut, BytesMut};
 use host::{Chunks, Class};
@@ -34,7 +34,8 @@ pub(crate) struct Frame {
     pub(crate) data: Chunks,
 }
 
-/// Puts messages into one frame, as many from the front as fit into `limit` bytes, but one at least.
+/// Puts messages into one frame, as many from the front as fit into `limit` bytes, but one at
+/// least.
 pub(crate) fn encode(
     messages: &mut impl Iterator<Item = Envelope>,
     more: impl Fn(u64) -> bool,

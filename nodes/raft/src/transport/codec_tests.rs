@@ -55,7 +55,9 @@ fn the_class_is_append_as_soon_as_one_is_there() {
 proptest! {
     #[test]
     fn what_is_sent_arrives(
-        shapes in prop::collection::vec((any::<u32>(), prop::collection::vec(0usize..900, 0..5)), 1..6),
+        shapes in prop::collection::vec(
+            (any::<u32>(), prop::collection::vec(0usize..900, 0..5)), 1..6,
+        ),
         split in any::<bool>(),
     ) {
         let sent: Vec<Envelope> = shapes.iter().map(|(group, lens)| append(*group, lens)).collect();
@@ -70,13 +72,17 @@ proptest! {
     }
 
     #[test]
-    fn garbage_is_refused_or_read_but_never_panics(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+    fn garbage_is_refused_or_read_but_never_panics(
+        bytes in prop::collection::vec(any::<u8>(), 0..200),
+    ) {
         let _ = all(&Chunks::from(bytes.clone()));
         let _ = decode_one(&Chunks::from(bytes));
     }
 
     #[test]
-    fn damage_never_panics(at in any::<prop::sample::Index>(), flip in 1u8.., cut in any::<prop::sample::Index>()) {
+    fn damage_never_panics(
+        at in any::<prop::sample::Index>(), flip in 1u8.., cut in any::<prop::sample::Index>(),
+    ) {
         let frame = encode(&mut vec![append(1, &[10, 300]), heartbeat()].into_iter(), |_| true);
         let mut bytes = frame.data.to_bytes().to_vec();
         let at = at.index(bytes.len());

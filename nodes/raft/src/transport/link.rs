@@ -1,10 +1,10 @@
-//! The sending side towards one peer. The consensus loop offers each turn's messages; on an open stream
-//! with room they leave at once, without waking anybody. Otherwise they wait here, bounded by bytes, and
-//! the link's task sends them when it can. While the peer cannot be reached they are dropped: Raft resends
-//! what matters, and stale messages help nobody.
+//! The sending side towards one peer. The consensus loop offers each turn's messages; on an open
+//! stream with room they leave at once, without waking anybody. Otherwise they wait here, bounded
+//! by bytes, and the link's task sends them when it can. While the peer cannot be reached they are
+//! dropped: Raft resends what matters, and stale messages help nobody.
 //!
-//! In request mode the task sends one batch at a time and waits for its answer; what arises meanwhile goes
-//! with the next batch.
+//! In request mode the task sends one batch at a time and waits for its answer; what arises
+//! meanwhile goes with the next batch.
 
 use std::collections::VecDeque;
 use std::io;
@@ -219,8 +219,8 @@ async fn dial(config: &LinkConfig) -> io::Result<(Sender, Receiver)> {
     Ok((tx, rx))
 }
 
-/// Until the connection breaks. The peer sends nothing, so whatever it does send, or its silence's end,
-/// is the end.
+/// Until the connection breaks. The peer sends nothing, so whatever it does send, or its silence's
+/// end, is the end.
 async fn stream(link: &Link, tx: Sender, mut rx: Receiver) {
     link.set(Phase::Up, Some(tx));
     let mut broken = pin!(rx.recv());

@@ -1,6 +1,7 @@
-//! How messages travel between peers. `codec` turns the messages of one loop turn into frames, `link` is
-//! the sending side towards one peer, `accept` the receiving side. Each node dials each peer for what it
-//! sends itself; a connection's first frame is a hello that says who is there and of which cluster.
+//! How messages travel between peers. `codec` turns the messages of one loop turn into frames,
+//! `link` is the sending side towards one peer, `accept` the receiving side. Each node dials each
+//! peer for what it sends itself; a connection's first frame is a hello that says who is there and
+//! of which cluster.
 
 pub(crate) mod accept;
 pub(crate) mod codec;

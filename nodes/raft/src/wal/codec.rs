@@ -249,8 +249,8 @@ pub(crate) fn decode_conf(bytes: &[u8]) -> Option<ConfState> {
     n.0.is_empty().then_some(conf)
 }
 
-/// Whether a whole, valid record begins at `from` or anywhere after it: then what is bad at `from` is not the
-/// torn end of the file.
+/// Whether a whole, valid record begins at `from` or anywhere after it: then what is bad at `from`
+/// is not the torn end of the file.
 pub(crate) fn record_follows(rope: &Chunks, from: u64) -> bool {
     let flat = rope.slice(from, rope.len() - from).to_bytes();
     (0..flat.len().saturating_sub(HEADER - 1)).any(|at| {

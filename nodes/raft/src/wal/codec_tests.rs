@@ -1,4 +1,5 @@
-//! Round trips and damage: a flipped byte or a cut is noticed or leaves an exact prefix, never other data.
+//! Round trips and damage: a flipped byte or a cut is noticed or leaves an exact prefix, never
+//! other data.
 
 use super::*;
 use crate::chain::seal;
@@ -72,7 +73,9 @@ proptest! {
     }
 
     #[test]
-    fn a_flipped_byte_leaves_a_prefix(records in records(), at in any::<prop::sample::Index>(), flip in 1u8..) {
+    fn a_flipped_byte_leaves_a_prefix(
+        records in records(), at in any::<prop::sample::Index>(), flip in 1u8..
+    ) {
         let mut bytes = encode(&records).to_bytes().to_vec();
         let at = at.index(bytes.len());
         bytes[at] ^= flip;

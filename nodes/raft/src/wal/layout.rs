@@ -1,7 +1,8 @@
-//! Where batches go. The consensus loop encodes records and assigns them their place in a segment file
-//! before the writer has seen them, so a promise can name the byte up to which the file must be durable.
-//! A batch never spans two segments. Each segment begins with copies of every group's hard state and
-//! snapshot mark, so that all segments before it can be removed once their entries lie behind snapshots.
+//! Where batches go. The consensus loop encodes records and assigns them their place in a segment
+//! file before the writer has seen them, so a promise can name the byte up to which the file must
+//! be durable. A batch never spans two segments. Each segment begins with copies of every group's
+//! hard state and snapshot mark, so that all segments before it can be removed once their entries
+//! lie behind snapshots.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -98,8 +99,8 @@ impl Layout {
         self.carried.entry(group).or_default().mark = Some((mark, conf.clone()));
     }
 
-    /// Ends the batch: it gets a number and the place where its first byte goes. Begins a segment first
-    /// if the current one is full, and says so.
+    /// Ends the batch: it gets a number and the place where its first byte goes. Begins a segment
+    /// first if the current one is full, and says so.
     pub(crate) fn close_batch(
         &mut self,
         sync: bool,
@@ -148,8 +149,8 @@ impl Layout {
         }
     }
 
-    /// Removes the oldest segments whose entries all lie behind their groups' durable snapshots. Yields the
-    /// oldest that stays and the bytes that go.
+    /// Removes the oldest segments whose entries all lie behind their groups' durable snapshots.
+    /// Yields the oldest that stays and the bytes that go.
     pub(crate) fn compact(&mut self, durable: impl Fn(u32) -> u64) -> Option<(u64, u64)> {
         let (mut gone, mut bytes) = (Vec::new(), 0);
         while self.segments.len() > 1

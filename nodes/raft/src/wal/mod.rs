@@ -1,6 +1,7 @@
-//! The write-ahead log that all groups of a node share. `codec` is the format of records, `layout` decides
-//! in the consensus loop where each batch goes, `writer` is the task that appends and syncs, `recover`
-//! reads the segments back at boot. One append and one sync serve everything that waits.
+//! The write-ahead log that all groups of a node share. `codec` is the format of records, `layout`
+//! decides in the consensus loop where each batch goes, `writer` is the task that appends and
+//! syncs, `recover` reads the segments back at boot. One append and one sync serve everything that
+//! waits.
 
 pub(crate) mod codec;
 pub(crate) mod layout;

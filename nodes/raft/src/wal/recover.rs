@@ -1,11 +1,12 @@
-//! Reading the log back at boot. Segments are read in order; a later entry at an index truncates what lay
-//! there and after. Bytes at the end of the last segment that are no record are what a power loss leaves of
-//! an unsynced append: they are cut. Anything else that does not read is damage of what was once durable,
-//! and the node refuses to start rather than forget what it promised.
+//! Reading the log back at boot. Segments are read in order; a later entry at an index truncates
+//! what lay there and after. Bytes at the end of the last segment that are no record are what a
+//! power loss leaves of an unsynced append: they are cut. Anything else that does not read is
+//! damage of what was once durable, and the node refuses to start rather than forget what it
+//! promised.
 //!
-//! What is found in the page cache after a mere crash need not be durable: the last segment is synced
-//! before anybody builds on it. Each boot begins a segment of its own, because the copies of hard states
-//! at the beginning of the last one may be incomplete without showing it.
+//! What is found in the page cache after a mere crash need not be durable: the last segment is
+//! synced before anybody builds on it. Each boot begins a segment of its own, because the copies of
+//! hard states at the beginning of the last one may be incomplete without showing it.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
@@ -118,8 +119,8 @@ fn damaged(segment: u64, offset: u64, why: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, text)
 }
 
-/// Numbers of the segments that belong together: the last unbroken run. A removal that a power loss undid
-/// may have left older ones behind.
+/// Numbers of the segments that belong together: the last unbroken run. A removal that a power loss
+/// undid may have left older ones behind.
 async fn segments(disk: &Disk) -> io::Result<Vec<u64>> {
     let mut numbers = Vec::new();
     for name in disk.list("wal/").await? {

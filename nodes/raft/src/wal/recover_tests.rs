@@ -1,4 +1,5 @@
-//! Replay rules, without a disk: truncation by later entries, snapshots, and logs that begin in the middle.
+//! Replay rules, without a disk: truncation by later entries, snapshots, and logs that begin in the
+//! middle.
 
 use super::super::codec::Encoder;
 use super::*;

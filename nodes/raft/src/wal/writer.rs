@@ -1,7 +1,7 @@
-//! The task that writes the log. It takes everything that waits, appends it in as few writes as possible,
-//! syncs once if anything needs it, and reports the last batch that is through: group commit over all
-//! groups and over everything that arrived during the previous sync. An error of the disk ends the node:
-//! after a failed sync nobody can know what the file holds.
+//! The task that writes the log. It takes everything that waits, appends it in as few writes as
+//! possible, syncs once if anything needs it, and reports the last batch that is through: group
+//! commit over all groups and over everything that arrived during the previous sync. An error of
+//! the disk ends the node: after a failed sync nobody can know what the file holds.
 
 use std::io;
 use std::time::Duration;

@@ -67,6 +67,8 @@ fn scenario(registry: &Registry, text: &str) -> Arc<Scenario> {
     let mut doc = Doc::parse("test.toml", &text, "").unwrap();
     let price = "[cost.conformance_hold.base]\nvalue = \"20ms\"\nabout = \"a\"\norigin = \"o\"\n\
                  fitted_on = []\n";
+    let machine = include_str!("../../../profiles/dotnet_container.toml");
+    doc.merge(Doc::parse("dotnet_container.toml", machine, "profile").unwrap());
     doc.merge(Doc::parse("p.toml", price, "profile").unwrap());
     Arc::new(Scenario::read("test", &doc, registry).unwrap_or_else(|p| panic!("{p:?}")))
 }

@@ -504,9 +504,10 @@ impl Shared {
         Locked(self.history.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Whether a run is going on. Handles may outlive it.
-    pub(crate) fn is_over(&self) -> bool {
-        self.world.lock().unwrap_or_else(PoisonError::into_inner).is_none()
+    /// The world, unless the run has ended: handles may outlive it.
+    pub(crate) fn world_if_any(&self) -> Option<Locked<'_, World>> {
+        let guard = self.world.lock().unwrap_or_else(PoisonError::into_inner);
+        guard.is_some().then_some(Locked(guard))
     }
 
     /// Records a node's event.

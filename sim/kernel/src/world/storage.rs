@@ -316,6 +316,8 @@ impl World {
 
     /// A host ended: nobody waits for its jobs any more. What they took along was never made durable.
     pub(crate) fn drop_device_jobs(&mut self, device: usize, host: usize) {
+        // What is complete by now is done, also for a host that dies in this very moment.
+        self.pump_device(device);
         let now = self.now();
         let d = &mut self.devices[device];
         let dropped = d.share.drop_keys(now, |(owner, _)| owner == host);
