@@ -230,7 +230,7 @@ impl Load for KvLoad {
             let mut store = Store::new(host.clone(), client.members.clone(), client.number);
             let stagger = Span { min: Duration::ZERO, max: self.params.stagger };
             host.clock().sleep(within(&mut host.rng("start", 0), stagger)).await;
-            for op in self.params.ops(client.number).filter(|op| !client.skips(*op)) {
+            for op in self.params.ops(client.index).filter(|op| !client.skips(*op)) {
                 let mut rng = host.rng("load", op);
                 let put = self.params.draw(host.name(), op, &mut rng);
                 self.put(&client, &mut store, &put, &mut rng).await;

@@ -1,5 +1,5 @@
-//! Measures: how often the cluster elects, and how long it goes without a leader. They count from
-//! the beginning of the load to the end of the settling.
+//! Measures: how often the cluster elects, and how long it goes without a leader, from the first
+//! leader on to the end of the settling.
 //!
 //! A term begins when the first node stands for it; asking beforehand (pre-vote) begins none. An
 //! election is needless if it begins after the first leader while no node is down or paused and no
@@ -8,8 +8,6 @@
 //!
 //! There is a leader while some live node that is not paused leads the highest term and reaches,
 //! and is reached by, enough such nodes to be a majority. With several groups all of them need one.
-//! Whoever leads when the load begins was elected unseen, and is taken from what the hosts say they
-//! are; with several groups that is known of one of them only.
 
 use std::collections::BTreeMap;
 
@@ -19,7 +17,7 @@ use kernel::event::KernelEvent;
 use kernel::registry::{CheckWord, Claim};
 use raft_driver::event::RaftEvent;
 
-use crate::{death, enters, plain};
+use crate::{death, plain};
 
 /// The word `elections`.
 pub fn word() -> CheckWord {
@@ -77,26 +75,12 @@ impl Group {
         turn
     }
 
-    /// A leader whose election was not seen is followed in this term.
-    fn followed(&mut self, leader: usize, term: u64) {
-        match self.states.get_mut(&leader) {
-            Some(state) if state.role == "leader" && state.term == 0 => {
-                state.term = term;
-                self.highest = self.highest.max(term);
-            }
-            _ => {}
-        }
-    }
-
     /// Whether some node leads the highest term, and can.
     pub(crate) fn is_led(&self, can: impl Fn(usize) -> bool) -> bool {
         let leads = |s: &State| s.role == "leader" && s.term == self.highest;
         self.states.iter().any(|(host, state)| leads(state) && can(*host))
     }
 }
-
-/// The group of a leader whose election was not seen; the first group that speaks turns out to be it.
-const UNNAMED: u32 = u32::MAX;
 
 /// Terms and roles of all groups, as the nodes state them.
 #[derive(Default)]
@@ -126,15 +110,8 @@ impl Leadership {
             RaftEvent::Leader { term, .. } => ("leader", *term),
             _ => return None,
         };
-        if let Some(group) = self.groups.remove(&UNNAMED) {
-            self.groups.insert(event.group(), group);
-        }
         let group = self.groups.entry(event.group()).or_default();
-        let turn = group.becomes(host, role, term);
-        if let RaftEvent::Follower { leader: leader @ 1.., .. } = event {
-            group.followed(*leader as usize - 1, term);
-        }
-        Some(turn)
+        Some(group.becomes(host, role, term))
     }
 
     /// Whether no group is without a leader; those that never had one are left out.
@@ -147,10 +124,6 @@ impl Leadership {
     pub(crate) fn is_led(&self, view: &View<'_>) -> bool {
         let led = |g: &Group| g.is_led(|host| can_lead(view, host));
         !self.groups.is_empty() && self.groups.values().all(led)
-    }
-
-    fn had_leader(&self) -> bool {
-        self.groups.values().any(|g| g.last_leader.is_some())
     }
 }
 
@@ -195,7 +168,6 @@ impl Gaps {
 #[derive(Default)]
 struct Elections {
     leadership: Leadership,
-    loading: bool,
     elections: u64,
     needless: u64,
     changes: u64,
@@ -203,17 +175,6 @@ struct Elections {
 }
 
 impl Elections {
-    /// The load begins: a leader that was elected before is taken from what the hosts say they are.
-    fn begin(&mut self, view: &View<'_>) {
-        self.loading = true;
-        if !self.leadership.had_leader() {
-            let leads = |h: &usize| view.role(*h) == Some("leader");
-            if let Some(host) = (0..view.nodes()).find(leads) {
-                self.leadership.groups.entry(UNNAMED).or_default().becomes(host, "leader", 0);
-            }
-        }
-    }
-
     fn tally(&mut self, turn: &Turn, disturbed: bool) {
         self.elections += u64::from(turn.term_began);
         self.needless += u64::from(turn.term_began && turn.had_leader && !disturbed);
@@ -224,13 +185,8 @@ impl Elections {
 impl Check for Elections {
     fn observe(&mut self, fact: &Fact<'_>, view: &View<'_>) -> Result<(), Finding> {
         let Some(turn) = self.leadership.note(fact) else { return Ok(()) };
-        if enters(fact, "load") {
-            self.begin(view);
-        }
-        if self.loading {
-            self.tally(&turn, view.disturbed());
-            self.gaps.now(fact.at, self.leadership.keeps_leaders(view));
-        }
+        self.tally(&turn, view.disturbed());
+        self.gaps.now(fact.at, self.leadership.keeps_leaders(view));
         Ok(())
     }
 
@@ -275,30 +231,6 @@ mod tests {
         assert!(!group.is_led(|_| true));
         group.becomes(1, "leader", 2);
         assert!(group.is_led(|host| host == 1));
-    }
-
-    #[test]
-    fn a_leader_from_before_the_load_gets_its_term_from_its_followers() {
-        let mut group = Group::default();
-        group.becomes(0, "leader", 0);
-        assert!(group.is_led(|_| true));
-        group.becomes(3, "follower", 7);
-        group.followed(0, 7);
-        assert!(group.is_led(|_| true));
-        assert!(!group.becomes(2, "candidate", 7).term_began);
-        assert!(group.becomes(2, "candidate", 8).term_began);
-        assert!(!group.is_led(|_| true));
-    }
-
-    #[test]
-    fn the_first_group_that_speaks_is_the_one_that_had_a_leader() {
-        let mut leadership = Leadership::default();
-        leadership.groups.entry(UNNAMED).or_default().becomes(4, "leader", 0);
-        let event = RaftEvent::Candidate { group: 1, term: 2 };
-        let turn = leadership.note(&Fact { at: 5, host: 2, boot: 1, event: &event });
-        let began = Turn { term_began: true, had_leader: true, leader_changed: false };
-        assert_eq!(turn, Some(began));
-        assert_eq!(leadership.groups.keys().collect::<Vec<_>>(), [&1]);
     }
 
     #[test]

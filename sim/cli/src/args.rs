@@ -194,7 +194,7 @@ pub struct Sweep {
     /// Runs at a time [default: all cores].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub jobs: Option<u16>,
-    /// Where results are kept, and resumed from [default: target/sweeps/SCENARIO-A-B].
+    /// Where results are kept, and resumed from [default: below target/sweeps].
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
     /// Begin no seed after the scenario's ci.seconds; `all` without --seeds does so anyway.

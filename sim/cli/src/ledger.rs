@@ -146,7 +146,8 @@ fn program() -> io::Result<String> {
     }
 }
 
-fn sum(bytes: &[u8]) -> String {
+/// Sixteen hexadecimal digits that stand for these bytes.
+pub fn sum(bytes: &[u8]) -> String {
     let mut digest = Digest::default();
     digest.add(|b| b.extend_from_slice(bytes));
     digest.hex()[..16].to_string()

@@ -41,12 +41,10 @@ pub fn before(trace: &[Line], violation: &Violation) -> Choice {
     let culprit = past.iter().rposition(|l| {
         l.at == violation.at_ns && violation.hosts.contains(&l.host) && l.source != "fault"
     });
-    let mut lines: Vec<usize> = worth(past).collect();
-    if let Some(culprit) = culprit
-        && let Err(at) = lines.binary_search(&culprit)
-    {
-        lines.insert(at, culprit);
-    }
+    // Whatever the culprit did of the same kind before belongs to it, be it ever so small.
+    let kind = culprit.map(|c| (&past[c].host, past[c].word));
+    let told = |l: &Line| l.weight >= Weight::Story || kind == Some((&l.host, l.word));
+    let mut lines: Vec<usize> = (0..past.len()).filter(|i| told(&past[*i])).collect();
     let lines = lines.split_off(lines.len().saturating_sub(LINES_MAX));
     choice(trace, lines, culprit)
 }
@@ -105,13 +103,14 @@ pub fn render(trace: &[Line], choice: &Choice, paint: Paint) -> String {
     let width = heads.filter(|n| *n <= HEAD_MAX).max().unwrap_or(0).max(18);
     let sources = lines.clone().map(|l| l.source.len()).max().unwrap_or(0);
     let nodes = lines.map(|l| l.marks.len()).max().unwrap_or(0);
-    let margin = 4 + 10 + 2 + sources + 2 + width + 2;
+    let clock = choice.lines.last().map_or(0, |i| instant(trace[*i].at).len());
+    let margin = 4 + clock + 2 + sources + 2 + width + 2;
     let mut out = format!("{:<margin$}{}\n", "  story", names(nodes));
     for (line, loud) in chosen {
         let (head, note) = split(line);
         let mark = if loud { "!" } else { " " };
         let text = format!(
-            "  {mark} {}  {:<sources$}  {head:<width$}  {}  {note}",
+            "  {mark} {:>clock$}  {:<sources$}  {head:<width$}   {}  {note}",
             instant(line.at),
             line.source,
             marks(line)
@@ -218,12 +217,12 @@ mod tests {
         ];
         let choice = before(&trace, &violation(20_301_305_000, "n3"));
         let text = render(&trace, &choice, Paint::Off);
-        let want = "\
-  story                                  n1  n2  n3  n4  n5
-    20.288 114  raft   n1 candidate        C   .   .   .   .     term 2
-  ! 20.301 305  fault  crash, term 2       C   .   #   .   .
-";
-        assert!(text.starts_with(want), "{text}");
-        assert!(text.trim_end().ends_with("# down"), "{text}");
+        let want = [
+            "  story                                    n1  n2  n3  n4  n5",
+            "    20.288 114  raft   n1 candidate         C   .   .   .   .     term 2",
+            "  ! 20.301 305  fault  crash, term 2        C   .   #   .   .",
+            "                       . follower   C candidate   L leader   ~ paused or stalled   # down",
+        ];
+        assert_eq!(text.lines().collect::<Vec<_>>(), want);
     }
 }

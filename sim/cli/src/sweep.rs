@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 
 use crate::args::{Format, Sweep};
 use crate::interrupt::Interrupt;
-use crate::ledger::{Foreign, Ledger, Lines, envelope};
+use crate::ledger::{Foreign, Ledger, Lines, envelope, sum};
 use crate::progress::Progress;
 use crate::session::{Failure, Session, worst};
 use crate::summary::Summary;
@@ -174,7 +174,11 @@ impl Order<'_> {
             Some(dir) if self.args.scenario == ALL => (dir.join(name), Foreign::Refuse),
             Some(dir) => (dir.clone(), Foreign::Refuse),
             None => {
-                let leaf = format!("{name}-{}-{}", self.seeds.start, self.seeds.end);
+                let typed = self.args.changes.typed();
+                let changed = if typed.is_empty() { String::new() } else { sum(typed.as_bytes()) };
+                let (from, to) = (self.seeds.start, self.seeds.end);
+                let leaf = format!("{name}-{from}-{to}-{changed}");
+                let leaf = leaf.trim_end_matches('-');
                 (self.session.root().join("target/sweeps").join(leaf), Foreign::Replace)
             }
         }

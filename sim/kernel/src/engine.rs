@@ -159,10 +159,10 @@ impl Engine {
     fn boot(&mut self, host: usize) {
         let (boot, name, members) = {
             let mut world = self.shared.world();
-            if world.hosts[host].live || !world.hosts[host].powered {
+            let machine = &mut world.hosts[host];
+            if machine.live || !machine.powered || machine.downs > 0 {
                 return;
             }
-            let machine = &mut world.hosts[host];
             machine.boot += 1;
             machine.live = true;
             let (boot, name) = (machine.boot, machine.name.clone());
@@ -283,7 +283,6 @@ impl Engine {
     }
 
     fn start_load(&mut self, now: Time) {
-        self.shared.history().measuring = true;
         let until = now + self.setup.duration_ns;
         self.enter(Stage::Load { until }, "load");
         {
@@ -328,7 +327,8 @@ impl Engine {
             let (load, first) = self.setup.loads[number].clone();
             let client = Client {
                 host: Host::new(Arc::new(arm)),
-                number: number as u64 - first,
+                number: number as u64,
+                index: number as u64 - first,
                 members: members.clone(),
                 skipped: self.setup.skipped.clone(),
             };
@@ -355,6 +355,7 @@ impl Engine {
             for task in &self.client_tasks {
                 world.cancel_task(*task);
             }
+            world.clients_left = 0;
             self.shared.history().armed = false;
         }
         let lines: Vec<usize> = self.active.iter().map(|(line, _)| *line).collect();

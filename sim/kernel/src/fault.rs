@@ -44,14 +44,16 @@ impl Control<'_> {
         &mut self.rng
     }
 
-    /// The process dies; the page cache lives.
+    /// The process dies; the page cache lives. It stays down until every fault that wants it down has ended.
     pub fn crash(&mut self, host: usize) {
+        self.world.hosts[host].downs += 1;
         let ended = self.world.crash(host);
         self.effect(ended);
     }
 
     /// The host loses power: unsynced bytes survive as the draw, or the replayed plan, says.
     pub fn power_loss(&mut self, host: usize) {
+        self.world.hosts[host].downs += 1;
         let exact = match &mut self.replay {
             Some(list) if !list.is_empty() => Some(list.remove(0)),
             _ => None,
@@ -61,9 +63,13 @@ impl Control<'_> {
         self.effect(effects);
     }
 
-    /// Starts the host's node if it is down.
+    /// Starts the host's node, unless another fault still keeps it down.
     pub fn boot(&mut self, host: usize) {
-        self.world.boot(host);
+        let machine = &mut self.world.hosts[host];
+        machine.downs = machine.downs.saturating_sub(1);
+        if machine.downs == 0 {
+            self.world.boot(host);
+        }
     }
 
     /// Asks the node to stop gracefully.
@@ -74,12 +80,17 @@ impl Control<'_> {
 
     /// The process no longer runs; connections and disk go on.
     pub fn pause(&mut self, host: usize) {
+        self.world.hosts[host].pauses += 1;
         self.world.pause(host, self.line);
     }
 
-    /// It runs again.
+    /// It runs again, unless another fault still keeps it paused.
     pub fn resume(&mut self, host: usize) {
-        self.world.resume(host);
+        let machine = &mut self.world.hosts[host];
+        machine.pauses = machine.pauses.saturating_sub(1);
+        if machine.pauses == 0 {
+            self.world.resume(host);
+        }
     }
 
     /// Frames from `from` no longer arrive at `to`. Cuts nest.

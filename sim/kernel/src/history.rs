@@ -88,7 +88,7 @@ impl History {
             trace: Vec::new(),
             level,
             armed: false,
-            measuring: false,
+            measuring: true,
             acks: 0,
             measures: Vec::new(),
             overlay: BTreeSet::new(),

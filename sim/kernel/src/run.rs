@@ -280,6 +280,8 @@ fn build(scenario: &Scenario, options: &Options, draws: Draws, setup: &Setup) ->
             boot: u32::from(!is_node),
             live: !is_node,
             powered: true,
+            downs: 0,
+            pauses: 0,
             paused_at: None,
             paused_by: 0,
             stopping: false,

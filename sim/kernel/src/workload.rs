@@ -35,6 +35,8 @@ pub struct Client {
     pub host: Host,
     /// Counted from 0 within the run.
     pub number: u64,
+    /// Counted from 0 within the workload.
+    pub index: u64,
     /// The cluster.
     pub members: Members,
     /// Operations that the plan leaves out.

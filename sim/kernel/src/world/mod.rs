@@ -152,6 +152,9 @@ pub(crate) struct Host {
     pub live: bool,
     /// The machine has power: its kernel answers for a dead process.
     pub powered: bool,
+    /// Faults that keep it down, and faults that keep it paused: it is back when the last of them ends.
+    pub downs: u32,
+    pub pauses: u32,
     pub paused_at: Option<Time>,
     pub paused_by: usize,
     pub stopping: bool,
@@ -185,6 +188,7 @@ pub(crate) struct Device {
 /// Everything that happens in a run happens here.
 pub struct World {
     pub(crate) time: TimeHandle,
+    now: Time,
     pub(crate) draws: Draws,
     pub(crate) profile: Profile,
     pub(crate) disk_law: DiskLaw,
@@ -250,6 +254,7 @@ impl World {
         };
         World {
             time,
+            now: 0,
             draws,
             disk_law,
             nodes,
@@ -294,7 +299,13 @@ impl World {
 
     /// Virtual time in nanoseconds since the start of the run.
     pub fn now(&self) -> Time {
-        self.time.elapsed().as_nanos() as u64
+        self.now
+    }
+
+    /// Reads madsim's clock, which stands still while a task is polled: once for each poll is enough.
+    pub(crate) fn read_clock(&mut self) {
+        let elapsed = self.time.elapsed();
+        self.now = elapsed.as_secs() * 1_000_000_000 + u64::from(elapsed.subsec_nanos());
     }
 
     /// Bytes that the run holds: file contents, frames under way, open requests.
@@ -330,6 +341,7 @@ impl World {
         if !self.engine.as_ref().is_some_and(|w| w.will_wake(waker)) {
             self.engine = Some(waker.clone());
         }
+        self.read_clock();
         let now = self.now();
         if self.heap.peek().is_some_and(|Reverse(next)| next.at <= now) {
             let Reverse(next) = self.heap.pop().expect("peeked");

@@ -91,6 +91,7 @@ impl World {
 
     /// Asks whether a task may be polled, and counts the poll if so.
     pub(crate) fn enter(&mut self, id: u64, waker: &Waker) -> Gate {
+        self.read_clock();
         let now = self.now();
         let task = &mut self.tasks[id as usize];
         if task.done {
@@ -265,10 +266,11 @@ impl World {
         rng: &mut Rng,
         exact: Option<&[Survivor]>,
     ) -> (u64, Vec<Survivor>) {
-        if !self.hosts[host].live {
+        if !self.hosts[host].powered {
             return (0, Vec::new());
         }
-        let tasks = self.end_process(host, false);
+        // A machine whose process is dead has a page cache to lose all the same.
+        let tasks = if self.hosts[host].live { self.end_process(host, false) } else { 0 };
         let machine = &mut self.hosts[host];
         machine.powered = false;
         machine.cache.clear();

@@ -1,0 +1,4 @@
+//! To come.
+
+#[test]
+fn nothing() {}

@@ -1,0 +1,72 @@
+//! The determinism contract of node code (`nodes/clippy.toml`) bites: a crate that does what it forbids, once
+//! per line, is told on every line what is wrong with it and what to use instead.
+//!
+//! Tried is a sample of each kind of ban on the standard library; bans on crates that are no dependency wait
+//! for the day they become one. That the contract reaches every node is a matter of where clippy looks: no
+//! crate below nodes/ may have a contract of its own.
+
+mod program;
+
+use std::fs;
+use std::process::Command;
+
+use program::{json_lines, root, scratch};
+
+/// A line of code, and the banned thing in it.
+const CRIMES: [(&str, &str); 14] = [
+    ("let _ = std::time::Instant::now();", "std::time::Instant::now"),
+    ("let _ = std::time::SystemTime::now();", "std::time::SystemTime::now"),
+    ("std::thread::sleep(std::time::Duration::ZERO);", "std::thread::sleep"),
+    ("let _ = std::thread::spawn(|| ());", "std::thread::spawn"),
+    ("let _ = std::collections::HashMap::<u8, u8>::new();", "std::collections::HashMap"),
+    ("let _ = std::collections::HashSet::<u8>::new();", "std::collections::HashSet"),
+    ("let _ = std::fs::read(\"f\");", "std::fs::read"),
+    ("let _ = std::fs::File::open(\"f\");", "std::fs::File"),
+    ("let _ = std::net::TcpStream::connect(\"h:1\");", "std::net::TcpStream"),
+    ("let _ = std::env::var(\"v\");", "std::env::var"),
+    ("let _ = std::process::id();", "std::process::id"),
+    ("let _ = std::hash::RandomState::new();", "std::hash::RandomState::new"),
+    ("println!();", "std::println"),
+    ("std::thread_local! { static S: u8 = const { 0 } }", "std::thread_local"),
+];
+
+#[test]
+fn every_crime_is_found_and_the_way_out_is_named() {
+    let contract = fs::read_to_string(root().join("nodes/clippy.toml")).unwrap();
+    let dir = scratch("lint");
+    let manifest = "[package]\nname = \"crimes\"\nversion = \"0.0.0\"\nedition = \"2024\"\n\
+                    [lib]\npath = \"lib.rs\"\n[workspace]\n";
+    fs::write(dir.join("Cargo.toml"), manifest).unwrap();
+    let body: String = CRIMES.iter().map(|(line, _)| format!("{line}\n")).collect();
+    fs::write(dir.join("lib.rs"), format!("#[test]\npub fn all() {{\n{body}}}\n")).unwrap();
+    let output = Command::new("cargo")
+        .args(["clippy", "--offline", "--quiet", "--message-format", "json"])
+        .current_dir(&dir)
+        .env("CLIPPY_CONF_DIR", root().join("nodes"))
+        .env("CARGO_TARGET_DIR", dir.join("target"))
+        .output()
+        .expect("cargo clippy runs");
+    let messages = json_lines(&output.stdout);
+    for (i, (line, banned)) in CRIMES.iter().enumerate() {
+        let entry = format!("path = \"{banned}\", reason = \"");
+        let rest = contract.split_once(&entry).unwrap_or_else(|| panic!("{banned} is not banned")).1;
+        let reason = rest.split('"').next().unwrap();
+        let told = messages.iter().map(|m| &m["message"]).any(|m| {
+            let here = m["spans"][0]["line_start"].as_u64() == Some(i as u64 + 3);
+            let text = m["rendered"].as_str().unwrap_or_default();
+            here && text.contains(&format!("`{banned}`")) && text.contains(reason)
+        });
+        assert!(told, "{line} is not flagged: {}", String::from_utf8_lossy(&output.stdout));
+    }
+}
+
+#[test]
+fn no_node_has_a_contract_of_its_own() {
+    for entry in fs::read_dir(root().join("nodes")).unwrap() {
+        let path = entry.unwrap().path();
+        for name in ["clippy.toml", ".clippy.toml"] {
+            assert!(!path.join(name).exists(), "{}", path.join(name).display());
+        }
+    }
+    assert!(!root().join("nodes/.clippy.toml").exists(), "it would hide nodes/clippy.toml");
+}

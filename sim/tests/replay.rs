@@ -1,0 +1,85 @@
+//! A seed is one run: alone, again, in a sweep with one job or two, among other seeds, and in a debug or a
+//! release build. A kept plan is the same storm: the same faults hit the same hosts at the same times.
+//!
+//! Two builds cannot meet in one test, so `golden/digests.txt` stands between them: whatever build runs this
+//! test must find the digests that are written there. They change whenever behaviour does, and are then
+//! blessed. Not compared here: machines, toolchains, and surroundings (`verify` does that).
+
+mod program;
+
+use std::collections::BTreeMap;
+use std::fs;
+
+use program::{golden, json, root, run, scratch};
+use serde_json::Value;
+
+const SHOWN: &str = "snapshot_starves_heartbeat";
+
+/// Seed -> the whole line, of a sweep.
+fn sweep(scenario: &str, seeds: &str, jobs: u64) -> BTreeMap<u64, Value> {
+    let out = scratch(&format!("replay-{scenario}-{jobs}"));
+    let line = format!("sweep {scenario} --seeds {seeds} --jobs {jobs} --out {}", out.display());
+    let mut lines = json(&line);
+    let summary = lines.pop().expect("a summary");
+    assert_eq!(summary["summary"]["seeds"], lines.len() as u64, "{summary}");
+    let of = |line: Value| (line["seed"].as_u64().expect("a seed"), line);
+    lines.into_iter().map(of).collect()
+}
+
+#[test]
+fn a_seed_has_one_digest_alone_again_and_in_sweeps() {
+    let alone = run(&format!("{SHOWN} --seed 7"));
+    assert_eq!(run(&format!("{SHOWN} --seed 7")), alone);
+    let (one, two) = (sweep(SHOWN, "0..10", 1), sweep(SHOWN, "0..10", 2));
+    assert_eq!(one.len(), 10);
+    assert_eq!(one, two);
+    assert_eq!(one[&7], alone);
+    let digests: Vec<&Value> = one.values().map(|line| &line["digest"]).collect();
+    assert!(digests.iter().all(|d| digests.iter().filter(|e| *e == d).count() == 1), "{digests:?}");
+}
+
+/// Seeds of a swarm take very different times, so two jobs finish them out of order.
+#[test]
+fn a_seed_is_the_same_run_whatever_ran_before_it() {
+    let swept = sweep("swarm", "20..32", 2);
+    for seed in [31, 24, 20, 27] {
+        assert_eq!(swept[&seed], run(&format!("swarm --seed {seed}")));
+    }
+}
+
+#[test]
+fn a_kept_plan_is_the_same_storm() {
+    let dir = scratch("replay-plan");
+    let mut hits = 0;
+    for seed in 0..6 {
+        let kept = dir.join(format!("{seed}.toml"));
+        let again = dir.join(format!("{seed}-again.toml"));
+        let drawn = run(&format!("swarm --seed {seed} --keep-plan {}", kept.display()));
+        let (plan, keep) = (kept.display(), again.display());
+        let replayed = run(&format!("swarm --seed {seed} --plan {plan} --keep-plan {keep}"));
+        let (kept, again) = (fs::read_to_string(kept).unwrap(), fs::read_to_string(again).unwrap());
+        assert_eq!(kept, again, "seed {seed}");
+        hits += kept.matches("[[fired]]").count();
+        for key in ["verdict", "violations", "digest", "measures"] {
+            assert_eq!(replayed[key], drawn[key], "seed {seed}: {key}");
+        }
+    }
+    assert!(hits >= 10, "{hits}");
+}
+
+#[test]
+fn debug_and_release_builds_run_the_same() {
+    let folder = fs::read_dir(root().join("sim/scenarios")).unwrap();
+    let mut names: Vec<String> = folder
+        .map(|entry| entry.unwrap().path().file_stem().unwrap().to_str().unwrap().to_string())
+        .collect();
+    names.sort();
+    let mut text = String::from("# scenario, seed, digest; written by BLESS=1 cargo test\n");
+    for name in names {
+        for seed in [0, 7] {
+            let digest = &run(&format!("{name} --seed {seed}"))["digest"];
+            text += &format!("{name} {seed} {}\n", digest.as_str().expect("a digest"));
+        }
+    }
+    golden("digests.txt", &text);
+}
