@@ -17,7 +17,8 @@ fn main() {
     std::process::exit(cli::main(registry()));
 }
 
-fn registry() -> Registry {
+/// Every word there is; benches use it too.
+pub fn registry() -> Registry {
     Registry {
         nodes: nodes(),
         workloads: workloads::words(),
@@ -61,17 +62,14 @@ const PROFILES: &[Builtin] = builtin!("profiles":
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
-    use std::path::Path;
-
-    use super::*;
-
     /// What is compiled in is what is there.
     #[test]
     fn every_file_is_in_the_table_of_contents() {
-        for (folder, listed) in [("sim/scenarios", SCENARIOS), ("sim/profiles", PROFILES)] {
-            let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
-            let mut there: Vec<String> = fs::read_dir(dir)
+        for (folder, listed) in
+            [("sim/scenarios", super::SCENARIOS), ("sim/profiles", super::PROFILES)]
+        {
+            let dir = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
+            let mut there: Vec<String> = std::fs::read_dir(dir)
                 .unwrap()
                 .map(|entry| entry.unwrap().file_name().into_string().unwrap())
                 .collect();

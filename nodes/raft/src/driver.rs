@@ -35,6 +35,9 @@ use crate::transport::codec::Envelope;
 use crate::transport::link::{Link, LinkConfig};
 use crate::wal::layout::{Job, Layout};
 
+/// With dropped ticks, the most ticks between two looks at the clock.
+const LOOK_TICKS: u64 = 10;
+
 /// What can happen to the loop.
 pub(crate) enum Input {
     Message(Envelope),
@@ -307,6 +310,12 @@ impl Driver {
         self.awaited.store(awaited, Ordering::SeqCst);
         self.apply.push_all(&mut self.apply_jobs);
         let wait = self.groups.iter().filter(|g| !g.installing).map(Group::ticks_to_event).min();
+        // A ticker whose missed ticks are dropped notices a hold by its own lateness, so it has to look
+        // often: what fell due before the next look counts as lived through.
+        let wait = match self.config.missed_ticks.0 {
+            "drop" => Some(wait.unwrap_or(LOOK_TICKS).min(LOOK_TICKS)),
+            _ => wait,
+        };
         self.ticks.wake_at = wait.map_or(Mono::NEVER, |w| self.ticks.point(self.ticks.done + w));
     }
 
