@@ -66,7 +66,8 @@ fn peak_mb() -> u64 {
 fn main() {
     let registry = leak(program::registry());
     let bench = Bench { registry, library: Library::find(registry) };
-    let row = |what: &str, value: String, budget: &str| println!("{what:<52} {value:>14}   {budget}");
+    let row =
+        |what: &str, value: String, budget: &str| println!("{what:<52} {value:>14}   {budget}");
     row("", "median".into(), "budget");
     let storm = bench.scenario("snapshot_starves_heartbeat", &[]);
     let (time, _) = bench.median(&storm, 3);

@@ -202,11 +202,22 @@ fn groups_on_one_log_stay_apart_and_agree() {
     let (mut installed, mut reached) = (0, BTreeMap::<String, u64>::new());
     for seed in 0..SEEDS {
         let outcome = run(&scenario, registry, &Options::seed(seed)).unwrap();
-        eprintln!("{seed} {:?} {:?} {:?} {}", outcome.verdict, outcome.measures.iter().filter(|m| m.name.contains("group")||m.name.contains("led")).map(|m| (m.name, m.value)).collect::<Vec<_>>(), outcome.sometimes, outcome.fired.len());
+        eprintln!(
+            "{seed} {:?} {:?} {:?} {}",
+            outcome.verdict,
+            outcome
+                .measures
+                .iter()
+                .filter(|m| m.name.contains("group") || m.name.contains("led"))
+                .map(|m| (m.name, m.value))
+                .collect::<Vec<_>>(),
+            outcome.sometimes,
+            outcome.fired.len()
+        );
         assert_eq!(outcome.verdict, Verdict::Pass, "seed {seed}: {:?}", outcome.violations);
         assert!(count(&outcome, "applied_by_every_group") >= GOAL, "seed {seed}");
         assert!(count(&outcome, "hosts_that_led") >= 2, "seed {seed}");
-        
+
         assert!(outcome.fired.len() >= 4, "seed {seed}: {:?}", outcome.fired);
         installed = count(&outcome, "groups_that_installed").max(installed);
         for (word, times) in &outcome.sometimes {

@@ -99,7 +99,8 @@ fn an_interrupted_sweep_tells_what_was_finished_and_is_continued() {
     let forged = forge(&broken_off);
     let output = sweep(&broken_off, &range).output().unwrap();
     let (last, _) = read(&output);
-    let strange: Vec<u64> = seeds(&last.into_iter().filter(|l| l["polls"] == 1).collect::<Vec<_>>());
+    let strange: Vec<u64> =
+        seeds(&last.into_iter().filter(|l| l["polls"] == 1).collect::<Vec<_>>());
     assert_eq!(strange, [forged], "a finished seed was run again");
 }
 

@@ -49,7 +49,8 @@ fn every_crime_is_found_and_the_way_out_is_named() {
     let messages = json_lines(&output.stdout);
     for (i, (line, banned)) in CRIMES.iter().enumerate() {
         let entry = format!("path = \"{banned}\", reason = \"");
-        let rest = contract.split_once(&entry).unwrap_or_else(|| panic!("{banned} is not banned")).1;
+        let rest =
+            contract.split_once(&entry).unwrap_or_else(|| panic!("{banned} is not banned")).1;
         let reason = rest.split('"').next().unwrap();
         let told = messages.iter().map(|m| &m["message"]).any(|m| {
             let here = m["spans"][0]["line_start"].as_u64() == Some(i as u64 + 3);

@@ -81,7 +81,11 @@ fn functions_stay_readable() {
                 Some((start, depth, head)) if indent == *depth && code.starts_with('}') => {
                     if i - start > 90 {
                         let lines = i - start;
-                        broken.push(format!("{}:{}: {lines} lines: {head}", name(&path), start + 1));
+                        broken.push(format!(
+                            "{}:{}: {lines} lines: {head}",
+                            name(&path),
+                            start + 1
+                        ));
                     }
                     open = None;
                 }

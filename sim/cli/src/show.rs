@@ -30,12 +30,9 @@ pub fn show(session: &Session, args: &Show) -> Result<i32, Failure> {
 fn drawn(scenario: &Scenario, seed: u64) -> String {
     let draws = Draws::new(seed);
     let mut text = format!("\nseed {seed} draws\n");
-    // As `Scenario::boot` draws them: one pick per key, in the order of the keys.
-    let pick = |(i, (key, values)): (usize, (&String, &Vec<String>))| {
-        let pick = draws.stream("config", i as u64, 0).below(values.len() as u64);
-        row([&format!("cluster.config.{key}"), &values[pick as usize]])
-    };
-    let rows: Vec<Vec<String>> = scenario.choices.iter().enumerate().map(pick).collect();
+    let config = scenario.drawn_config(&draws);
+    let choice = |(key, value): (&String, &String)| row([&format!("cluster.config.{key}"), value]);
+    let rows: Vec<Vec<String>> = config.iter().map(choice).collect();
     if !rows.is_empty() {
         text.push_str(&table(rows, 2, None));
     }

@@ -60,7 +60,7 @@ impl Quantiles {
 
     /// The value under a uniform draw of 64 bits, in nanoseconds.
     pub fn at(&self, draw: u64) -> u64 {
-        let p = (draw >> 32) * 1_000_000 >> 32;
+        let p = ((draw >> 32) * 1_000_000) >> 32;
         self.at_ppm(p)
     }
 
@@ -85,9 +85,8 @@ pub fn nanos(d: Duration) -> u64 {
 /// Splits `12.5ms` into thousandths-exact parts and scales by the unit.
 fn quantity(text: &str, units: &[(&str, u64)], example: &str) -> Result<u64, String> {
     let text = text.trim();
-    let digits_end = text
-        .find(|c: char| !(c.is_ascii_digit() || c == '.' || c == '_'))
-        .unwrap_or(text.len());
+    let digits_end =
+        text.find(|c: char| !(c.is_ascii_digit() || c == '.' || c == '_')).unwrap_or(text.len());
     let (number, unit) = text.split_at(digits_end);
     let unit = unit.trim();
     if number.is_empty() {
@@ -190,7 +189,7 @@ pub fn parse_quantiles(text: &str) -> Result<Quantiles, String> {
 }
 
 fn exact(n: u64, units: &[(&'static str, u64)]) -> String {
-    let fitting = units.iter().filter(|u| n >= u.1 && n % u.1 == 0).max_by_key(|u| u.1);
+    let fitting = units.iter().filter(|u| n >= u.1 && n.is_multiple_of(u.1)).max_by_key(|u| u.1);
     let (unit, scale) = fitting.copied().unwrap_or(units[0]);
     format!("{}{unit}", n / scale)
 }

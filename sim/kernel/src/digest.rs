@@ -26,7 +26,7 @@ impl Digest {
         fill(&mut self.buffer);
         self.state = xxh3_128(&self.buffer);
         self.entries += 1;
-        if self.entries % STRIDE == 0 {
+        if self.entries.is_multiple_of(STRIDE) {
             self.checkpoints.push(self.state);
         }
     }

@@ -63,7 +63,8 @@ pub struct Doc {
 impl Doc {
     /// Parses a file; all keys get `prefix` in front.
     pub fn parse(file: &str, text: &str, prefix: &str) -> Result<Doc, Vec<Problem>> {
-        let problem = |place: String, text: String| vec![Problem { place, key: String::new(), text }];
+        let problem =
+            |place: String, text: String| vec![Problem { place, key: String::new(), text }];
         if text.len() > FILE_MAX {
             let size = format!("{} bytes; a file may have {FILE_MAX}", text.len());
             return Err(problem(file.to_string(), size));
@@ -217,8 +218,7 @@ impl Walk<'_> {
         self.doc.tables.insert(path.to_string(), here);
         for (key, value) in table.iter() {
             let name = key.get_ref();
-            let dotted =
-                if path.is_empty() { name.to_string() } else { format!("{path}.{name}") };
+            let dotted = if path.is_empty() { name.to_string() } else { format!("{path}.{name}") };
             self.value(&dotted, value, key.span().start);
         }
     }
@@ -448,7 +448,8 @@ mod tests {
 
     #[test]
     fn keys_are_flat_and_know_their_place() {
-        let doc = Doc::parse("a.toml", "x = 1\n[b]\ny = [\"p\", \"q\"]\n[[f]]\nk = \"v\"\n", "").unwrap();
+        let doc =
+            Doc::parse("a.toml", "x = 1\n[b]\ny = [\"p\", \"q\"]\n[[f]]\nk = \"v\"\n", "").unwrap();
         assert_eq!(doc.get("x").unwrap().place, "a.toml:1:5");
         assert_eq!(doc.get("b.y").unwrap().value, Value::Many(vec!["p".into(), "q".into()]));
         assert_eq!(doc.count("f"), 1);

@@ -467,7 +467,8 @@ impl Engine {
             trouble = Some((Class::Panic, text));
         } else if polls > world.polls_max {
             trouble = Some((Class::Time, format!("more than {} polls", world.polls_max)));
-        } else if self.handled % MEMORY_STRIDE == 0 && world.bytes_held() > world.bytes_max {
+        } else if self.handled.is_multiple_of(MEMORY_STRIDE) && world.bytes_held() > world.bytes_max
+        {
             let text = format!(
                 "the run holds {} bytes; it may hold {}",
                 world.bytes_held(),
@@ -510,11 +511,8 @@ fn select(
     let nodes = control.nodes();
     let live: Vec<usize> = (0..nodes).filter(|h| control.world.hosts[*h].live).collect();
     let says = |h: &usize, word: &str| history.roles[*h].is_some_and(|r| r.word == word);
-    let leader = live
-        .iter()
-        .copied()
-        .filter(|h| says(h, "leader"))
-        .max_by_key(|h| history.role_since[*h]);
+    let leader =
+        live.iter().copied().filter(|h| says(h, "leader")).max_by_key(|h| history.role_since[*h]);
     let draw = |control: &mut Control<'_>, mut from: Vec<usize>, count: usize| {
         let mut out = Vec::new();
         while out.len() < count && !from.is_empty() {

@@ -172,6 +172,7 @@ impl History {
             target: "wavetank",
             host = world.hosts[host].name,
             source = event.source(),
+            at_ns = at,
             "{}",
             event.text()
         );

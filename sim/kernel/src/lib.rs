@@ -8,7 +8,9 @@
 //! `model`, pure and property-tested.
 
 #[cfg(not(madsim))]
-compile_error!("the simulator needs `--cfg madsim`; build from the project's folder, where .cargo/config.toml sets it, and without RUSTFLAGS in the environment");
+compile_error!(
+    "the simulator needs `--cfg madsim`; build from the project's folder, where .cargo/config.toml sets it, and without RUSTFLAGS in the environment"
+);
 
 pub use model::Time;
 

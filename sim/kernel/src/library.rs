@@ -178,10 +178,12 @@ fn resolve(key: &str, known: &[&str]) -> Result<String, LoadError> {
     match ends.as_slice() {
         [one] => Ok((**one).to_string()),
         [] => {
-            let last = |k: &str| k.trim_end_matches(".value").rsplit('.').next().map(str::to_string);
+            let last =
+                |k: &str| k.trim_end_matches(".value").rsplit('.').next().map(str::to_string);
             let lasts: Vec<String> = known.iter().filter_map(|k| last(k)).collect();
             let all = known.iter().copied().chain(lasts.iter().map(String::as_str));
-            let hint = nearest(key, all).map_or(String::new(), |k| format!("; did you mean `{k}`?"));
+            let hint =
+                nearest(key, all).map_or(String::new(), |k| format!("; did you mean `{k}`?"));
             Err(LoadError::Usage(format!("--set: no key `{key}`{hint} (`show` lists them)")))
         }
         many => {

@@ -132,7 +132,8 @@ host::settings! {
 
 fn counts(text: &str, low: u64, high: u64) -> Result<(u64, u64), String> {
     let one = |s: &str| {
-        let n: u64 = s.trim().parse().map_err(|_| format!("`{}` is not a whole number", s.trim()))?;
+        let n: u64 =
+            s.trim().parse().map_err(|_| format!("`{}` is not a whole number", s.trim()))?;
         if n < low || n > high {
             return Err(format!("`{}` is out of range; allowed: {low} to {high}", s.trim()));
         }
@@ -147,7 +148,12 @@ fn counts(text: &str, low: u64, high: u64) -> Result<(u64, u64), String> {
 
 impl FaultSpec {
     /// Reads `[[fault]]` number `i`.
-    pub fn read(reader: &mut Reader<'_>, registry: &Registry, i: usize, nodes: u64) -> Option<Self> {
+    pub fn read(
+        reader: &mut Reader<'_>,
+        registry: &Registry,
+        i: usize,
+        nodes: u64,
+    ) -> Option<Self> {
         let section = format!("fault.{i}");
         let before = reader.problems.len();
         let head: FaultHead = reader.settings(&section, "");

@@ -99,9 +99,7 @@ impl Profile {
         for kind in reader.doc.children("profile.cost") {
             let mut price = Price::default();
             let section = format!("profile.cost.{kind}");
-            for (name, slot) in
-                [("base", &mut price.base_ns), ("per_mb", &mut price.per_mb_ns)]
-            {
+            for (name, slot) in [("base", &mut price.base_ns), ("per_mb", &mut price.per_mb_ns)] {
                 let key = reader.expect(&section, name);
                 if let Some(text) = reader.one(&key, "value") {
                     match <Duration as Setting>::parse(&text, "0ns..1h") {
@@ -138,6 +136,7 @@ fn provenance(reader: &mut Reader<'_>, constant: &str) {
     }
     let key = reader.expect(constant, "fitted_on");
     if from_file && !matches!(reader.doc.get(&key).map(|i| &i.value), Some(Value::Many(_))) {
-        reader.problem(constant, "a constant needs `fitted_on = [rows]`, empty if it is not fitted");
+        reader
+            .problem(constant, "a constant needs `fitted_on = [rows]`, empty if it is not fitted");
     }
 }

@@ -70,7 +70,8 @@ where
         let config: C = read(params)?;
         validate(&config).map_err(|why| (String::new(), why))?;
         let run = run.clone();
-        let boot: Boot = Arc::new(move |host, members| Box::pin(run(host, config.clone(), members)));
+        let boot: Boot =
+            Arc::new(move |host, members| Box::pin(run(host, config.clone(), members)));
         Ok(boot)
     };
     Word { word, about, fields: C::fields(), plants, make: Box::new(make) }
@@ -103,8 +104,7 @@ where
     C: Settings,
     F: Fault + 'static,
 {
-    let make =
-        move |params: &Params| Ok(Arc::new(make(read::<C>(params)?)) as Arc<dyn Fault>);
+    let make = move |params: &Params| Ok(Arc::new(make(read::<C>(params)?)) as Arc<dyn Fault>);
     Word { word, about, fields: C::fields(), plants: &[], make: Box::new(make) }
 }
 
@@ -138,6 +138,9 @@ impl Claim {
     }
 }
 
+/// Makes a check from the text in parentheses, if there was one.
+pub type MakeCheck = fn(Option<&str>) -> Result<Box<dyn Check>, String>;
+
 /// A check by its word.
 pub struct CheckWord {
     /// The word.
@@ -147,7 +150,7 @@ pub struct CheckWord {
     /// Its kind.
     pub claim: Claim,
     /// Makes one, from the text in parentheses if there was one.
-    pub make: fn(Option<&str>) -> Result<Box<dyn Check>, String>,
+    pub make: MakeCheck,
 }
 
 /// A file that was compiled in: (name without ending, text).

@@ -225,9 +225,8 @@ fn on_thread(
         (world, history, report, (before, after))
     };
     // Through the handle: a runtime's own block_on would never come back from a yield.
-    let (world, mut history, report, canary) = shell
-        .handle()
-        .block_on(tokio_real::task::unconstrained(async { runtime.block_on(main) }));
+    let (world, mut history, report, canary) =
+        shell.handle().block_on(tokio_real::task::unconstrained(async { runtime.block_on(main) }));
     for task in &world.tasks {
         let future = task.cell.lock().unwrap_or_else(PoisonError::into_inner).take();
         // The run is over for the node's Drop too, and it may panic as it likes.
@@ -307,12 +306,7 @@ fn build(scenario: &Scenario, options: &Options, draws: Draws, setup: &Setup) ->
     world
 }
 
-fn clock(
-    draws: &Draws,
-    hw: &crate::profile::Hardware,
-    host: u64,
-    wall_base: u64,
-) -> HostClock {
+fn clock(draws: &Draws, hw: &crate::profile::Hardware, host: u64, wall_base: u64) -> HostClock {
     let mut rng = draws.stream("clock", host, 0);
     let origin = rng.between(1, 3_600) * 1_000_000_000;
     let most = nanos(hw.clock_offset);
@@ -400,11 +394,7 @@ fn judge(
     }
 }
 
-fn symptoms(
-    scenario: &Scenario,
-    history: &History,
-    measures: &[Measure],
-) -> Vec<SymptomSeen> {
+fn symptoms(scenario: &Scenario, history: &History, measures: &[Measure]) -> Vec<SymptomSeen> {
     let Some(shows) = &scenario.shows else { return Vec::new() };
     let seen = |(text, symptom): &(String, Symptom)| {
         let (value, holds) = match symptom {

@@ -258,14 +258,20 @@ impl Scenario {
         })
     }
 
+    /// The choices of this seed among `[cluster.draw]`.
+    pub fn drawn_config(&self, draws: &Draws) -> Params {
+        let pick = |(i, (key, values)): (usize, (&String, &Vec<String>))| {
+            let pick = draws.stream("config", i as u64, 0).below(values.len() as u64);
+            (key.clone(), values[pick as usize].clone())
+        };
+        self.choices.iter().enumerate().map(pick).collect()
+    }
+
     /// The node as this seed configures it.
     pub fn boot(&self, registry: &Registry, draws: &Draws) -> Result<Boot, String> {
         let word = registry.node(&self.cluster.node.0).expect("the node was resolved");
         let mut config = self.config.clone();
-        for (i, (key, values)) in self.choices.iter().enumerate() {
-            let pick = draws.stream("config", i as u64, 0).below(values.len() as u64);
-            config.insert(key.clone(), values[pick as usize].clone());
-        }
+        config.extend(self.drawn_config(draws));
         word.make(&config).map_err(|(key, why)| format!("cluster.config.{key}: {why}"))
     }
 
@@ -320,10 +326,10 @@ fn read_config(
         r.effective.push(Effective { key, value: values.join(" | "), origin: item.place });
         choices.insert(field.name.to_string(), values);
     }
-    if r.problems.is_empty() {
-        if let Err((_, why)) = word.make(&config) {
-            r.problem("cluster.config", why);
-        }
+    if r.problems.is_empty()
+        && let Err((_, why)) = word.make(&config)
+    {
+        r.problem("cluster.config", why);
     }
     (config, choices)
 }
@@ -419,4 +425,3 @@ fn read_shows(r: &mut Reader<'_>, registry: &Registry) -> Option<Shows> {
     let cure = Some(head.cure.0).filter(|c| !c.is_empty());
     Some(Shows { symptoms, cure, share: head.share })
 }
-

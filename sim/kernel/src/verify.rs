@@ -1,8 +1,8 @@
 //! Whether two runs of one seed are the same run. Digests are compared; if they differ, the checkpoints say
-//! in which 1,024 entries the difference begins, and traces show the first line that differs.
+//! in which 1,024 entries the difference begins.
 
 use crate::digest::first_difference;
-use crate::outcome::{Line, Outcome};
+use crate::outcome::Outcome;
 
 /// How two runs of one seed differ.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,13 +46,4 @@ pub fn compare(a: &Print, b: &Print) -> Option<Difference> {
         b.events
     );
     Some(Difference { text })
-}
-
-/// The first line in which two traces differ.
-pub fn first_different_line(a: &[Line], b: &[Line]) -> Option<(Option<Line>, Option<Line>)> {
-    let same = a.iter().zip(b).take_while(|(x, y)| x == y).count();
-    if same == a.len() && same == b.len() {
-        return None;
-    }
-    Some((a.get(same).cloned(), b.get(same).cloned()))
 }

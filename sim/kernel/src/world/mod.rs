@@ -13,8 +13,8 @@ mod process;
 mod storage;
 
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
 use std::collections::BTreeMap;
+use std::collections::BinaryHeap;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Poll, Waker};
@@ -84,10 +84,7 @@ pub(crate) enum Due {
 impl Due {
     /// Whether this comes from the run's own bookkeeping rather than from what the hosts do.
     fn is_bookkeeping(&self) -> bool {
-        matches!(
-            self,
-            Due::Phase | Due::Fire { .. } | Due::FaultEnd { .. } | Due::Writeback(_)
-        )
+        matches!(self, Due::Phase | Due::Fire { .. } | Due::FaultEnd { .. } | Due::Writeback(_))
     }
 }
 
@@ -327,7 +324,8 @@ impl World {
     fn arm_engine(&mut self, at: Time) {
         let Some(waker) = self.engine.clone() else { return };
         self.engine_armed = at;
-        let deadline = self.time.now_instant() - self.time.elapsed() + std::time::Duration::from_nanos(at);
+        let deadline =
+            self.time.now_instant() - self.time.elapsed() + std::time::Duration::from_nanos(at);
         let mut sleep = std::pin::pin!(self.time.sleep_until(deadline));
         sleep.as_mut().reset(deadline);
         let mut cx = std::task::Context::from_waker(&waker);
@@ -374,7 +372,10 @@ impl World {
                     Waits::Recv(end) => format!("a frame from {}", self.peer_name(end)),
                     Waits::Send(end) => format!("room to send to {}", self.peer_name(end)),
                     Waits::Hold(thread) => {
-                        format!("the thread {}", self.hosts[slot.host].threads[thread as usize].name)
+                        format!(
+                            "the thread {}",
+                            self.hosts[slot.host].threads[thread as usize].name
+                        )
                     }
                     Waits::Join(task) => format!("task {}", self.tasks[task as usize].what),
                     Waits::Sleep => "its alarm".into(),
@@ -391,8 +392,14 @@ impl World {
     pub(crate) fn slot(&mut self, host: usize, waits: Waits) -> Ticket {
         let task = self.current.unwrap_or(u64::MAX);
         let index = self.free_slots.pop().unwrap_or_else(|| {
-            let slot =
-                Slot { generation: 0, host, task, waker: None, state: SlotState::Free, holds: None };
+            let slot = Slot {
+                generation: 0,
+                host,
+                task,
+                waker: None,
+                state: SlotState::Free,
+                holds: None,
+            };
             self.slots.push(slot);
             self.slots.len() - 1
         });

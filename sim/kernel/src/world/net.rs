@@ -209,7 +209,15 @@ impl World {
         self.complete(ticket, Err(Error::new(ErrorKind::TimedOut, "no answer in time")));
     }
 
-    fn syn(&mut self, ticket: Ticket, from: usize, to: usize, port: u16, style: Style, attempt: u32) {
+    fn syn(
+        &mut self,
+        ticket: Ticket,
+        from: usize,
+        to: usize,
+        port: u16,
+        style: Style,
+        attempt: u32,
+    ) {
         let now = self.now();
         let (delay, attempt) = if self.passes(from, to) {
             (self.latency(from, to), attempt)
@@ -313,7 +321,13 @@ impl World {
         e.broken.or((e.dead || e.writer_gone).then_some(ErrorKind::BrokenPipe))
     }
 
-    pub(crate) fn submit_send(&mut self, host: usize, end: usize, class: Class, frame: Chunks) -> Ticket {
+    pub(crate) fn submit_send(
+        &mut self,
+        host: usize,
+        end: usize,
+        class: Class,
+        frame: Chunks,
+    ) -> Ticket {
         if let Some(kind) = self.end_error(end) {
             return self.ready(host, Err(kind.into()));
         }
@@ -333,7 +347,12 @@ impl World {
         ticket
     }
 
-    pub(crate) fn try_send(&mut self, end: usize, class: Class, frame: Chunks) -> Result<(), TrySendError> {
+    pub(crate) fn try_send(
+        &mut self,
+        end: usize,
+        class: Class,
+        frame: Chunks,
+    ) -> Result<(), TrySendError> {
         if self.end_error(end).is_some() {
             return Err(TrySendError::Closed);
         }

@@ -226,11 +226,11 @@ impl World {
             self.complete(ticket, Ok(Done::Unit));
         }
         let next = self.hosts[host].cpu.next();
-        if let Some(at) = next {
-            if self.hosts[host].cpu_armed.is_none_or(|armed| at < armed || armed <= now) {
-                self.hosts[host].cpu_armed = Some(at);
-                self.schedule(at, Due::Cpu(host));
-            }
+        if let Some(at) = next
+            && self.hosts[host].cpu_armed.is_none_or(|armed| at < armed || armed <= now)
+        {
+            self.hosts[host].cpu_armed = Some(at);
+            self.schedule(at, Due::Cpu(host));
         }
     }
 

@@ -62,7 +62,13 @@ impl World {
         }
     }
 
-    pub(crate) fn append(&mut self, host: usize, handle: u64, data: Chunks, class: Class) -> Ticket {
+    pub(crate) fn append(
+        &mut self,
+        host: usize,
+        handle: u64,
+        data: Chunks,
+        class: Class,
+    ) -> Ticket {
         let bytes = data.len();
         let outcome = self
             .file(host, handle)
@@ -241,11 +247,11 @@ impl World {
             }
         }
         let d = &mut self.devices[device];
-        if let Some(at) = d.share.next() {
-            if d.armed.is_none_or(|armed| at < armed || armed <= now) {
-                d.armed = Some(at);
-                self.schedule(at, Due::Device(device));
-            }
+        if let Some(at) = d.share.next()
+            && d.armed.is_none_or(|armed| at < armed || armed <= now)
+        {
+            d.armed = Some(at);
+            self.schedule(at, Due::Device(device));
         }
     }
 
