@@ -26,7 +26,7 @@ use raft_driver::{Config, Image, Raft, StateMachine};
 
 const GROUPS: [u32; 4] = [1, 2, 3, 7];
 /// Entries that each group's leaders put into its log.
-const GOAL: u64 = 400;
+const GOAL: u64 = 350;
 const SEEDS: u64 = 8;
 
 /// What a group replicates: a number that depends on all its entries and their order.
@@ -202,23 +202,12 @@ fn groups_on_one_log_stay_apart_and_agree() {
     let (mut installed, mut reached) = (0, BTreeMap::<String, u64>::new());
     for seed in 0..SEEDS {
         let outcome = run(&scenario, registry, &Options::seed(seed)).unwrap();
-        eprintln!(
-            "{seed} {:?} {:?} {:?} {}",
-            outcome.verdict,
-            outcome
-                .measures
-                .iter()
-                .filter(|m| m.name.contains("group") || m.name.contains("led"))
-                .map(|m| (m.name, m.value))
-                .collect::<Vec<_>>(),
-            outcome.sometimes,
-            outcome.fired.len()
-        );
         assert_eq!(outcome.verdict, Verdict::Pass, "seed {seed}: {:?}", outcome.violations);
         assert!(count(&outcome, "applied_by_every_group") >= GOAL, "seed {seed}");
         assert!(count(&outcome, "hosts_that_led") >= 2, "seed {seed}");
+        assert!(count(&outcome, "segments_of_all_groups") >= 5, "seed {seed}");
 
-        assert!(outcome.fired.len() >= 4, "seed {seed}: {:?}", outcome.fired);
+        assert!(outcome.fired.len() >= 3, "seed {seed}: {:?}", outcome.fired);
         installed = count(&outcome, "groups_that_installed").max(installed);
         for (word, times) in &outcome.sometimes {
             *reached.entry(word.clone()).or_default() += times;
@@ -232,7 +221,7 @@ fn groups_on_one_log_stay_apart_and_agree() {
     assert!(reached.values().all(|times| *times > 0), "{reached:?}");
 }
 
-/// The net catches fish: a state that an image does not carry over is found, and told which group's it is.
+/// The net catches fish: a promise without a sync is found, though another group's sync often covers it.
 #[test]
 fn a_planted_defect_is_found_in_a_cluster_of_several_groups() {
     let registry = leak(registry());

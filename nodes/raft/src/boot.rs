@@ -282,6 +282,7 @@ fn peers(host: &Host, config: &Config, members: &Members, inbox: &Mailbox<Input>
             peer: m.id,
             cluster: cluster_hash(members),
             dial_timeout: config.dial_timeout,
+            pause_max: config.election_timeout.min / 2,
             rpc_timeout: request.then(|| config.rpc_timeout()),
             frame_bytes: FRAME_BYTES,
             queue_bytes: config.max_inflight.0 * 2,

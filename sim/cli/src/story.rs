@@ -14,7 +14,9 @@ use crate::terminal::{Paint, instant};
 
 /// Lines of a story at most.
 pub const LINES_MAX: usize = 20;
-/// Of these, how many lead up to an election, and to a fault.
+/// Of a failure's story, how many are the culprit's own, however long ago.
+const OWN_MAX: usize = 8;
+/// Of any other story, how many lead up to an election, and to a fault.
 const BEFORE_ELECTION: usize = 12;
 const BEFORE_FAULT: usize = 5;
 /// Up to so many nodes have a wide column each.
@@ -41,12 +43,21 @@ pub fn before(trace: &[Line], violation: &Violation) -> Choice {
     let culprit = past.iter().rposition(|l| {
         l.at == violation.at_ns && violation.hosts.contains(&l.host) && l.source != "fault"
     });
-    // Whatever the culprit did of the same kind before belongs to it, be it ever so small.
+    // What the culprit did of the same kind before, be it ever so small, and what became of its host
+    // belong to the story however long ago they were; the rest is what happened last.
     let kind = culprit.map(|c| (&past[c].host, past[c].word));
-    let told = |l: &Line| l.weight >= Weight::Story || kind == Some((&l.host, l.word));
-    let mut lines: Vec<usize> = (0..past.len()).filter(|i| told(&past[*i])).collect();
-    let lines = lines.split_off(lines.len().saturating_sub(LINES_MAX));
-    choice(trace, lines, culprit)
+    let own = |l: &Line| {
+        kind.is_some_and(|(host, word)| l.host == *host && (l.word == word || l.source == "host"))
+    };
+    let last =
+        |mut lines: Vec<usize>, most: usize| lines.split_off(lines.len().saturating_sub(most));
+    let lines =
+        |told: &dyn Fn(&Line) -> bool| (0..past.len()).filter(|i| told(&past[*i])).collect();
+    let mut chosen = last(lines(&own), OWN_MAX);
+    let others = lines(&|l| l.weight >= Weight::Story && !own(l));
+    chosen.extend(last(others, LINES_MAX - chosen.len()));
+    chosen.sort_unstable();
+    choice(trace, chosen, culprit)
 }
 
 /// What an illness is about.

@@ -21,8 +21,8 @@ use super::{Purpose, hello};
 use crate::driver::Input;
 use crate::mailbox::Mailbox;
 
-/// Pause before a peer is dialled again: doubled from the first to the second.
-const BACKOFF: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(500));
+/// Pause before a peer is dialled again, doubled up to the link's own ceiling.
+const FIRST_PAUSE: Duration = Duration::from_millis(20);
 
 /// What a link needs to know.
 #[derive(Clone)]
@@ -34,6 +34,9 @@ pub(crate) struct LinkConfig {
     pub(crate) peer: u64,
     pub(crate) cluster: u64,
     pub(crate) dial_timeout: Duration,
+    /// Longest pause between two attempts to dial: half the lower election timeout, so that a peer that
+    /// is back hears its leader before it campaigns.
+    pub(crate) pause_max: Duration,
     /// How long an answer may take; `None` in stream mode.
     pub(crate) rpc_timeout: Option<Duration>,
     /// Bytes after which a frame is closed.
@@ -189,10 +192,10 @@ fn wake(mut inner: MutexGuard<'_, Inner>) {
 
 /// The link's task: dials, serves the connection until it breaks, and begins again.
 pub(crate) async fn run(link: Link, config: LinkConfig) {
-    let mut pause = BACKOFF.0;
+    let mut pause = FIRST_PAUSE;
     loop {
         if let Ok((tx, rx)) = dial(&config).await {
-            pause = BACKOFF.0;
+            pause = FIRST_PAUSE;
             match config.rpc_timeout {
                 None => stream(&link, tx, rx).await,
                 Some(within) => request(&link, &config, within, tx, rx).await,
@@ -203,7 +206,7 @@ pub(crate) async fn run(link: Link, config: LinkConfig) {
             return;
         }
         config.clock.sleep(pause).await;
-        pause = (pause * 2).min(BACKOFF.1);
+        pause = (pause * 2).min(config.pause_max);
         link.set(Phase::Dialing, None);
     }
 }
