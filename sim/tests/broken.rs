@@ -77,6 +77,12 @@ const CASES: &[Case] = &[
     case("unknown_key", ("heartbeat =", "hartbeat ="), "11:12", &["hartbeat", "`heartbeat`"]),
     case("unknown_section", ("[shows]", "[show]"), "32:12", &["show.symptoms"]),
     case("bare_duration", ("\"50ms\"", "50"), "11:13", &["heartbeat", "\"50ms\"", "1ms to 1h"]),
+    case(
+        "beyond_128_bits",
+        ("\"2s\"", "\"34028236692093846346337460743176821145.9s\""),
+        "3:12",
+        &["duration", "not a number this program can hold"],
+    ),
     case("wrong_unit", ("\"50ms\"", "\"50MB\""), "11:13", &["heartbeat", "`MB`", "ns us ms s"]),
     case("wrong_type", ("\"50ms\"", "[\"50ms\"]"), "11:13", &["heartbeat", "not a list"]),
     case("date", ("\"50ms\"", "2026-01-01"), "11:13", &["heartbeat", "no meaning"]),
@@ -193,8 +199,9 @@ fn broken_files_are_refused_with_place_key_and_way_out() {
 #[test]
 fn broken_plans_are_refused_too() {
     let dir = scratch("broken-plans");
-    let plans: [(&str, &[u8], &str); 6] = [
+    let plans: [(&str, &[u8], &str); 7] = [
         ("garbage", b"not a plan", "garbage.toml:1:"),
+        ("host", b"[[fired]]\nkind = \"crash\"\nhosts = [\"n99\"]\nat = \"1s\"\n", "n99"),
         ("key", b"[[fired]]\nkind = \"crash\"\nhost = [\"n1\"]\n", "did you mean `hosts`?"),
         ("fault", b"[[fired]]\nkind = \"crahs\"\n", "fired.0.kind: no fault `crahs`"),
         ("time", b"[[fired]]\nkind = \"crash\"\nat = 5\n", "\"5ms\""),

@@ -1,4 +1,4 @@
-//! A fresh host that is started from another's snapshot reaches an equal state. In `fresh_host.toml` the fifth
+//! A fresh host that starts from another's snapshot reaches an equal state. In `fresh_host.toml` the fifth
 //! host is away until the log that it would need is gone everywhere; it must be brought in by a snapshot,
 //! catch up, and after the blackout start again from what it was given.
 //!

@@ -1,7 +1,7 @@
 //! Ctrl-C in a long sweep: it ends soon, with 130, and prints what was finished; the same command for a range
 //! around it runs only what is missing, and what comes out then is what an uninterrupted sweep prints.
 //!
-//! That a finished seed is not run again is shown by a forged line: a result that no run could give, sealed as
+//! That a finished seed is not run again is shown by a forged line: a result that no run can give, sealed as
 //! the sweep seals its lines, is still there after the second sweep.
 
 mod program;

@@ -113,8 +113,9 @@ impl Page<'_> {
             return None;
         }
         let noun = if drawn == 1 { "fault" } else { "faults" };
-        let mut text = format!("  plan   {drawn} {noun} drawn, {} fired\n", o.fired.len());
-        let rows: Vec<Vec<String>> = o.fired.iter().map(fired).collect();
+        let acted = || o.fired.iter().filter(|f| !f.hosts.is_empty());
+        let mut text = format!("  plan   {drawn} {noun} drawn, {} fired\n", acted().count());
+        let rows: Vec<Vec<String>> = acted().map(fired).collect();
         if !rows.is_empty() {
             text.push_str(&table(rows, 4, None));
         }

@@ -108,7 +108,8 @@ impl Session {
         for word in &changes.mute {
             known(word, self.registry.checks.iter().map(|c| c.word), "there is no check")?;
         }
-        let plan = changes.plan.as_deref().map(|path| self.plan(path)).transpose()?;
+        let nodes = scenario.cluster.hosts;
+        let plan = changes.plan.as_deref().map(|path| self.plan(path, nodes)).transpose()?;
         Ok(Options {
             weave: changes.weave,
             plants: changes.plants.clone(),
@@ -119,7 +120,7 @@ impl Session {
         })
     }
 
-    fn plan(&self, path: &Path) -> Result<Plan, Failure> {
+    fn plan(&self, path: &Path, nodes: u64) -> Result<Plan, Failure> {
         let size = fs::metadata(path).map_err(|e| Failure::io(path, &e))?.len();
         let name = path.display().to_string();
         if size > FILE_MAX as u64 {
@@ -128,7 +129,7 @@ impl Session {
         let bytes = fs::read(path).map_err(|e| Failure::io(path, &e))?;
         let text =
             String::from_utf8(bytes).map_err(|_| Failure::data(format!("{name}: not UTF-8")))?;
-        Plan::parse(&name, &text, self.registry).map_err(|p| Failure::data(join(&p)))
+        Plan::parse(&name, &text, self.registry, nodes).map_err(|p| Failure::data(join(&p)))
     }
 }
 

@@ -220,7 +220,10 @@ macro_rules! settings {
     (
         $(#[doc = $about:literal])*
         pub struct $name:ident {
-            $( $(#[doc = $doc:literal])+ $field:ident : $kind:ty = $default:literal $(, $allowed:literal)? ; )*
+            $(
+                $(#[doc = $doc:literal])+
+                $field:ident : $kind:ty = $default:literal $(, $allowed:literal)? ;
+            )*
         }
     ) => {
         $(#[doc = $about])*

@@ -115,7 +115,7 @@ fn decimal(number: &str, scale: u64) -> Option<u64> {
     }
     let ten = 10u128.pow(part.len() as u32);
     let all = whole.parse::<u128>().ok()?.checked_mul(ten)?;
-    let all = all + if part.is_empty() { 0 } else { part.parse::<u128>().ok()? };
+    let all = all.checked_add(if part.is_empty() { 0 } else { part.parse::<u128>().ok()? })?;
     let scaled = all.checked_mul(u128::from(scale))?;
     if scaled % ten != 0 {
         return None;

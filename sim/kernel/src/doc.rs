@@ -415,9 +415,18 @@ impl<'a> Reader<'a> {
     pub fn finish(&mut self) {
         let unknown: Vec<String> =
             self.doc.keys().filter(|k| !self.taken.contains(*k)).map(str::to_string).collect();
+        let mut told = BTreeSet::new();
         for key in unknown {
-            let (section, name) = key.rsplit_once('.').unwrap_or(("", &key));
-            let known = self.known(section);
+            let (mut section, mut name) = key.rsplit_once('.').unwrap_or(("", &key));
+            let mut known = self.known(section);
+            // Nothing is known of the section: then it is the section that is misspelt, and one hint will do.
+            while known.is_empty() && !section.is_empty() {
+                (section, name) = section.rsplit_once('.').unwrap_or(("", section));
+                known = self.known(section);
+            }
+            if !told.insert((section.to_string(), name.to_string())) {
+                continue;
+            }
             let hint = match nearest(name, known.iter().map(String::as_str)) {
                 Some(near) => format!("unknown key; did you mean `{near}`?"),
                 None if known.is_empty() => "nothing is known by this name".to_string(),

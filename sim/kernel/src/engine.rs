@@ -103,7 +103,7 @@ impl Engine {
         }
     }
 
-    fn handle(&mut self, due: Due) {
+    fn handle(&mut self, at: Time, due: Due) {
         let mut world = self.shared.world();
         let w = &mut *world;
         match due {
@@ -128,7 +128,7 @@ impl Engine {
             Due::Panicked { host, boot, text } => w.panicked(host, boot, text),
             Due::Fire { line, there } => {
                 drop(world);
-                self.fire(line, there);
+                self.fire(at, line, there);
             }
             Due::FaultEnd { line } => {
                 drop(world);
@@ -188,8 +188,8 @@ impl Engine {
         spawn(&self.shared, &mut world, host, thread, "main", root)
     }
 
-    /// A line of the plan acts.
-    fn fire(&mut self, line: usize, there: Option<usize>) {
+    /// A line of the plan acts. It is recorded for when it was due, so that its replay is due then too.
+    fn fire(&mut self, at: Time, line: usize, there: Option<usize>) {
         if !matches!(self.stage, Stage::Load { .. }) {
             return;
         }
@@ -217,16 +217,17 @@ impl Engine {
                     }
                     _ => drawn.when.show(),
                 };
-                let (at, lasts) = (control.now(), drawn.lasts);
+                let lasts = drawn.lasts;
                 (hosts, Fired { kind, params, hosts: names, at, trigger, lasts, survivors: vec![] })
             }
         };
         drop(history);
         if hosts.is_empty() {
+            // It found nobody; the artifact keeps it all the same, for the engine woke for it.
+            self.report.fired.push((line, fired));
             return;
         }
         let text = fault.begin(&mut control, &hosts);
-        fired.at = control.now();
         fired.survivors = control
             .survivors
             .iter()
@@ -356,6 +357,7 @@ impl Engine {
                 world.cancel_task(*task);
             }
             world.clients_left = 0;
+            world.drop_plan();
             self.shared.history().armed = false;
         }
         let lines: Vec<usize> = self.active.iter().map(|(line, _)| *line).collect();
@@ -546,9 +548,9 @@ impl Future for Engine {
         loop {
             let due = self.shared.world().pop_due(cx.waker());
             let idle = due.is_none();
-            if let Some(due) = due {
+            if let Some((at, due)) = due {
                 self.handled += 1;
-                self.handle(due);
+                self.handle(at, due);
             }
             self.flush();
             self.look_for_trouble();

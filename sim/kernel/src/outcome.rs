@@ -201,7 +201,7 @@ pub struct Outcome {
     pub shown: Vec<SymptomSeen>,
     /// Lines of the plan as drawn.
     pub drawn: Vec<Drawn>,
-    /// Lines of the plan as they acted.
+    /// Lines of the plan as they acted; those that found nobody name no hosts.
     pub fired: Vec<Fired>,
     /// The trace, if one was asked for.
     pub trace: Vec<Line>,

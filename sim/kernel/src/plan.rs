@@ -52,8 +52,7 @@ impl Selector {
             "there" => Selector::There,
             _ => {
                 let names: Vec<String> = text.split(',').map(|s| s.trim().to_string()).collect();
-                let number = |s: &str| s.strip_prefix('n')?.parse::<u64>().ok();
-                if names.iter().any(|s| !number(s).is_some_and(|n| n >= 1 && n <= nodes)) {
+                if names.iter().any(|s| !is_node(s, nodes)) {
                     return Err(format!(
                         "`{text}` is not leader, follower, one, minority, majority, each, there, or \
                          a host n1 to n{nodes}"
@@ -77,6 +76,12 @@ impl Selector {
             Selector::Named(names) => names.join(","),
         }
     }
+}
+
+/// Whether a name is that of one of so many nodes.
+fn is_node(name: &str, nodes: u64) -> bool {
+    let number = name.strip_prefix('n').and_then(|n| n.parse::<u64>().ok());
+    number.is_some_and(|n| n >= 1 && n <= nodes)
 }
 
 /// A `[[fault]]` of a scenario.
@@ -335,8 +340,13 @@ impl Plan {
         Plan { drawn, ..Plan::default() }
     }
 
-    /// Reads an artifact.
-    pub fn parse(file: &str, text: &str, registry: &Registry) -> Result<Plan, Vec<Problem>> {
+    /// Reads an artifact for a cluster of that many nodes.
+    pub fn parse(
+        file: &str,
+        text: &str,
+        registry: &Registry,
+        nodes: u64,
+    ) -> Result<Plan, Vec<Problem>> {
         let doc = Doc::parse(file, text, "")?;
         let mut reader = Reader::new(&doc);
         let mut plan = Plan::default();
@@ -344,7 +354,7 @@ impl Plan {
             reader.one("plan", key);
         }
         for i in 0..doc.count("fired") {
-            plan.exact.extend(read_fired(&mut reader, registry, &format!("fired.{i}")));
+            plan.exact.extend(read_fired(&mut reader, registry, &format!("fired.{i}"), nodes));
         }
         for i in 0..doc.count("skip") {
             let section = format!("skip.{i}");
@@ -378,11 +388,22 @@ host::settings! {
     }
 }
 
-fn read_fired(reader: &mut Reader<'_>, registry: &Registry, section: &str) -> Option<Fired> {
+fn read_fired(
+    reader: &mut Reader<'_>,
+    registry: &Registry,
+    section: &str,
+    nodes: u64,
+) -> Option<Fired> {
     let head: FiredHead = reader.settings(section, "");
     let hosts = reader.many(section, "hosts");
+    if let Some(host) = hosts.iter().find(|h| !is_node(h, nodes)) {
+        let text = format!("no host `{host}`; hosts are n1 to n{nodes}");
+        reader.problem(&format!("{section}.hosts"), text);
+    }
     let Some(word) = registry.fault(&head.kind.0) else {
-        reader.problem(&format!("{section}.kind"), format!("no fault `{}`", head.kind.0));
+        let near = host::settings::nearest(&head.kind.0, registry.faults.iter().map(|w| w.word));
+        let hint = near.map_or(String::new(), |w| format!("; did you mean `{w}`?"));
+        reader.problem(&format!("{section}.kind"), format!("no fault `{}`{hint}", head.kind.0));
         return None;
     };
     let mut params = Params::new();

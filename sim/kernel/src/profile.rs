@@ -89,8 +89,9 @@ impl Profile {
     /// Reads the section `profile` of a scenario's document.
     pub fn read(reader: &mut Reader<'_>) -> Profile {
         let hardware = reader.settings("profile", ".value");
+        let named = reader.doc.has_table("profile");
         for field in Hardware::fields() {
-            if reader.doc.get(&format!("profile.{}.value", field.name)).is_none() {
+            if named && reader.doc.get(&format!("profile.{}.value", field.name)).is_none() {
                 let text = format!("the profile does not say `{}`: {}", field.name, field.about);
                 reader.problem("profile", text);
             }

@@ -435,7 +435,8 @@ fn tally(kinds: &[String], report: &Report, effects: &[u64]) -> Vec<FaultTally> 
             out.len() - 1
         });
         out[i].drawn += 1;
-        out[i].fired += report.fired.iter().filter(|(l, _)| *l == line).count() as u64;
+        out[i].fired +=
+            report.fired.iter().filter(|(l, f)| *l == line && !f.hosts.is_empty()).count() as u64;
         out[i].effects += effects.get(line).copied().unwrap_or(0);
     }
     out

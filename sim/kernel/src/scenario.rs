@@ -407,17 +407,21 @@ fn read_checks(r: &mut Reader<'_>, registry: &Registry) -> Vec<CheckUse> {
 fn read_shows(r: &mut Reader<'_>, registry: &Registry) -> Option<Shows> {
     let head: ShowsHead = r.settings("shows", "");
     let mut symptoms = Vec::new();
-    for text in r.many("shows", "symptoms") {
+    let texts = r.many("shows", "symptoms");
+    let none = texts.is_empty();
+    for text in texts {
         match Symptom::parse(&text) {
             Ok(Symptom::Violates(check)) if registry.check(&check).is_none() => {
-                r.problem("shows.symptoms", format!("no check `{check}`"));
+                let near = nearest(&check, registry.checks.iter().map(|c| c.word));
+                let hint = near.map_or(String::new(), |w| format!("; did you mean `{w}`?"));
+                r.problem("shows.symptoms", format!("no check `{check}`{hint}"));
             }
             Ok(symptom) => symptoms.push((text, symptom)),
             Err(why) => r.problem("shows.symptoms", why),
         }
     }
     if symptoms.is_empty() {
-        if r.doc.has_table("shows") {
+        if none && r.doc.has_table("shows") {
             r.problem("shows", "what it shows is missing: `symptoms = [..]`");
         }
         return None;

@@ -334,8 +334,8 @@ impl World {
         }
     }
 
-    /// The next thing that is due by now.
-    pub(crate) fn pop_due(&mut self, waker: &Waker) -> Option<Due> {
+    /// The next thing that is due by now, and for when it was scheduled.
+    pub(crate) fn pop_due(&mut self, waker: &Waker) -> Option<(Time, Due)> {
         if !self.engine.as_ref().is_some_and(|w| w.will_wake(waker)) {
             self.engine = Some(waker.clone());
         }
@@ -344,13 +344,18 @@ impl World {
         if self.heap.peek().is_some_and(|Reverse(next)| next.at <= now) {
             let Reverse(next) = self.heap.pop().expect("peeked");
             self.foreground -= usize::from(!next.due.is_bookkeeping());
-            return Some(next.due);
+            return Some((next.at, next.due));
         }
         self.engine_armed = Time::MAX;
         if let Some(Reverse(next)) = self.heap.peek() {
             self.arm_engine(next.at);
         }
         None
+    }
+
+    /// Forgets what the plan still has to do.
+    pub(crate) fn drop_plan(&mut self) {
+        self.heap.retain(|Reverse(s)| !matches!(s.due, Due::Fire { .. } | Due::FaultEnd { .. }));
     }
 
     /// Whether nothing is to come but the run's own bookkeeping.
