@@ -5,6 +5,9 @@
 //! While faults are on nothing bad may happen; once everything is healed, something good must happen within
 //! `settle`, and if it does not, the verdict says what is awaited and by whom.
 
+mod acts;
+mod phases;
+
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -14,15 +17,13 @@ use host::{Host, Members};
 
 use crate::Time;
 use crate::arm::SimArm;
-use crate::check::{Standing, View};
 use crate::event::KernelEvent;
-use crate::fault::{Control, Fault};
-use crate::history::Trigger;
+use crate::fault::Fault;
 use crate::outcome::{Class, Violation};
-use crate::plan::{Drawn, Fired, Selector, When};
-use crate::registry::{Boot, Claim};
+use crate::plan::{Drawn, Fired};
+use crate::registry::Boot;
 use crate::task::{contained, spawn};
-use crate::workload::{Client, Load};
+use crate::workload::Load;
 use crate::world::{Due, Shared, World};
 
 /// How often the claims that must come about are asked whether they have.
@@ -188,275 +189,6 @@ impl Engine {
         spawn(&self.shared, &mut world, host, thread, "main", root)
     }
 
-    /// A line of the plan acts. It is recorded for when it was due, so that its replay is due then too.
-    fn fire(&mut self, at: Time, line: usize, there: Option<usize>) {
-        if !matches!(self.stage, Stage::Load { .. }) {
-            return;
-        }
-        let shared = self.shared.clone();
-        let mut world = shared.world();
-        let history = shared.history();
-        let (plan, fault) = &self.setup.lines[line];
-        let rng = world.draws.stream("fire", line as u64, 0);
-        let mut control =
-            Control { world: &mut world, line, rng, replay: None, survivors: Vec::new() };
-        let (hosts, mut fired) = match plan {
-            PlanLine::Exact(fired) => {
-                control.replay = Some(fired.survivors.iter().map(|(_, s)| s.clone()).collect());
-                let names = &control.world.names;
-                let hosts = fired.hosts.iter().filter_map(|n| names.get(n).copied()).collect();
-                (hosts, Fired { survivors: Vec::new(), ..fired.clone() })
-            }
-            PlanLine::Drawn(drawn) => {
-                let hosts = select(&mut control, &history, &drawn.on, there);
-                let (kind, params) = (drawn.kind.clone(), drawn.params.clone());
-                let names = hosts.iter().map(|h| control.name(*h)).collect();
-                let trigger = match (&drawn.when, there) {
-                    (When::Event { .. }, Some(host)) => {
-                        format!("{} (on {})", drawn.when.show(), control.name(host))
-                    }
-                    _ => drawn.when.show(),
-                };
-                let lasts = drawn.lasts;
-                (hosts, Fired { kind, params, hosts: names, at, trigger, lasts, survivors: vec![] })
-            }
-        };
-        drop(history);
-        if hosts.is_empty() {
-            // It found nobody; the artifact keeps it all the same, for the engine woke for it.
-            self.report.fired.push((line, fired));
-            return;
-        }
-        let text = fault.begin(&mut control, &hosts);
-        fired.survivors = control
-            .survivors
-            .iter()
-            .map(|(host, list)| (control.world.hosts[*host].name.clone(), list.clone()))
-            .collect();
-        if fired.lasts > 0 {
-            let at = fired.at + fired.lasts;
-            world.schedule(at, Due::FaultEnd { line });
-        }
-        // The plan's act stands before what it did.
-        let kind = fired.kind.clone();
-        world.outbox.insert(0, (hosts[0], KernelEvent::Fault { kind, text }));
-        self.report.fired.push((line, fired));
-        self.active.push((line, hosts));
-    }
-
-    /// A line of the plan ends.
-    fn end_line(&mut self, line: usize) {
-        let Some(i) = self.active.iter().position(|(l, _)| *l == line) else { return };
-        let (_, hosts) = self.active.remove(i);
-        let mut world = self.shared.world();
-        let rng = world.draws.stream("fire", line as u64, 1);
-        let mut control =
-            Control { world: &mut world, line, rng, replay: None, survivors: Vec::new() };
-        self.setup.lines[line].1.end(&mut control, &hosts);
-    }
-
-    fn enter(&mut self, stage: Stage, name: &'static str) {
-        self.stage = stage;
-        self.shared.emit(0, &KernelEvent::Phase { name });
-    }
-
-    /// Moves the run on, if it is time.
-    fn step(&mut self) {
-        let (now, stop, clients_left) = {
-            let world = self.shared.world();
-            (world.now(), world.stop, world.clients_left)
-        };
-        if stop {
-            self.stage = Stage::Over;
-            return;
-        }
-        match self.stage {
-            Stage::Boot if now >= self.setup.boot_ns => self.start_load(now),
-            Stage::Load { until } if clients_left == 0 || now >= until => self.heal(now),
-            Stage::Settle { from, until } => self.settle(now, from, until),
-            Stage::Dark { until } if now >= until => self.power_on(now),
-            Stage::Return { until } => self.wait_for_return(now, until),
-            Stage::ReadBack { until } if clients_left == 0 || now >= until => {
-                self.finish_read_back(clients_left);
-            }
-            _ => {}
-        }
-    }
-
-    fn start_load(&mut self, now: Time) {
-        let until = now + self.setup.duration_ns;
-        self.enter(Stage::Load { until }, "load");
-        {
-            let mut world = self.shared.world();
-            let mut history = self.shared.history();
-            history.armed = true;
-            world.schedule(until, Due::Phase);
-            for (line, (plan, _)) in self.setup.lines.iter().enumerate() {
-                match plan {
-                    PlanLine::Exact(fired) => {
-                        world.schedule(fired.at.max(now), Due::Fire { line, there: None });
-                    }
-                    PlanLine::Drawn(drawn) => match &drawn.when {
-                        When::At(after) => {
-                            world.schedule(now + after, Due::Fire { line, there: None });
-                        }
-                        When::Event { word, nth, after } => {
-                            let (word, left, after) = (word.clone(), *nth, *after);
-                            history.triggers.push(Trigger { line, word, left, after });
-                        }
-                    },
-                }
-            }
-        }
-        self.start_clients(|load, client| load.load(client));
-    }
-
-    fn start_clients(
-        &mut self,
-        act: impl Fn(Arc<dyn Load>, Client) -> crate::workload::ClientFuture,
-    ) {
-        let (nodes, members) = {
-            let mut world = self.shared.world();
-            world.clients_left = self.setup.loads.len();
-            (world.nodes, world.members.clone())
-        };
-        self.client_tasks.clear();
-        for number in 0..self.setup.loads.len() {
-            let host = nodes + number;
-            let name = self.shared.world().hosts[host].name.clone();
-            let arm = SimArm::new(self.shared.clone(), host, 1, name);
-            let (load, first) = self.setup.loads[number].clone();
-            let client = Client {
-                host: Host::new(Arc::new(arm)),
-                number: number as u64,
-                index: number as u64 - first,
-                members: members.clone(),
-                skipped: self.setup.skipped.clone(),
-            };
-            let work = act(load, client);
-            let shared = self.shared.clone();
-            let root = async move {
-                work.await;
-                let mut world = shared.world();
-                world.clients_left -= 1;
-                if world.clients_left == 0 {
-                    let now = world.now();
-                    world.schedule(now, Due::Phase);
-                }
-            };
-            let task = self.spawn_root(host, Box::pin(root));
-            self.client_tasks.push(task);
-        }
-    }
-
-    /// Ends the load and every fault, and starts what is down.
-    fn heal(&mut self, now: Time) {
-        {
-            let mut world = self.shared.world();
-            for task in &self.client_tasks {
-                world.cancel_task(*task);
-            }
-            world.clients_left = 0;
-            world.drop_plan();
-            self.shared.history().armed = false;
-        }
-        let lines: Vec<usize> = self.active.iter().map(|(line, _)| *line).collect();
-        for line in lines {
-            self.end_line(line);
-        }
-        {
-            let mut world = self.shared.world();
-            for host in 0..world.nodes {
-                world.resume(host);
-                world.boot(host);
-            }
-        }
-        let until = now + self.setup.settle_ns;
-        self.enter(Stage::Settle { from: now, until }, "heal");
-        self.shared.world().schedule(now + ASK_EVERY_NS, Due::Phase);
-    }
-
-    /// The first claim that has not come about: its word and what it awaits.
-    fn awaited(&self) -> Vec<(String, String)> {
-        let world = self.shared.world();
-        let history = self.shared.history();
-        let view = View { world: &world, roles: &history.roles };
-        let eventually = history.watches.iter().filter(|w| w.claim == Claim::Eventually);
-        eventually
-            .filter_map(|w| match w.check.standing(&view) {
-                Standing::Holds => None,
-                Standing::Awaits(what) => Some((w.word.clone(), what)),
-            })
-            .collect()
-    }
-
-    fn settle(&mut self, now: Time, from: Time, until: Time) {
-        if now < from + ASK_EVERY_NS {
-            return;
-        }
-        let awaited = self.awaited();
-        if !awaited.is_empty() && now < until {
-            self.shared.world().schedule(now + ASK_EVERY_NS, Due::Phase);
-            return;
-        }
-        for (check, what) in awaited {
-            self.liveness(check, what);
-        }
-        self.shared.history().close_measures(&self.shared.world());
-        if self.report.class.is_some() || !self.setup.blackout {
-            self.stage = Stage::Over;
-            return;
-        }
-        self.enter(Stage::Dark { until: now + DARK_NS }, "blackout");
-        let mut world = self.shared.world();
-        let mut rng = world.draws.stream("blackout", 0, 0);
-        for host in 0..world.nodes {
-            world.power_loss(host, &mut rng, None);
-        }
-        world.schedule(now + DARK_NS, Due::Phase);
-    }
-
-    /// Something good did not happen in time.
-    fn liveness(&mut self, check: String, text: String) {
-        self.report.class.get_or_insert(Class::Liveness);
-        let at_ns = self.shared.world().now();
-        let violation = Violation { check, at_ns, hosts: Vec::new(), text };
-        self.shared.history().violations.push(violation);
-    }
-
-    fn power_on(&mut self, now: Time) {
-        let until = now + self.setup.settle_ns;
-        self.stage = Stage::Return { until };
-        let mut world = self.shared.world();
-        for host in 0..world.nodes {
-            world.boot(host);
-        }
-        world.schedule(now + ASK_EVERY_NS, Due::Phase);
-    }
-
-    fn wait_for_return(&mut self, now: Time, until: Time) {
-        let up = {
-            let world = self.shared.world();
-            (0..world.nodes).all(|h| world.hosts[h].live)
-        };
-        if now < until && !(up && self.awaited().is_empty()) {
-            self.shared.world().schedule(now + ASK_EVERY_NS, Due::Phase);
-            return;
-        }
-        let until = now + self.setup.settle_ns.max(self.setup.duration_ns);
-        self.enter(Stage::ReadBack { until }, "read_back_begins");
-        self.shared.world().schedule(until, Due::Phase);
-        self.start_clients(|load, client| load.read_back(client));
-    }
-
-    fn finish_read_back(&mut self, clients_left: usize) {
-        if clients_left > 0 {
-            let text = format!("{clients_left} clients have not read back what they were promised");
-            self.liveness("acked_durable".into(), text);
-        }
-        self.stage = Stage::Over;
-    }
-
     /// Looks for runs that will never end by themselves.
     fn look_for_trouble(&mut self) {
         let shared = self.shared.clone();
@@ -499,44 +231,6 @@ impl Engine {
                 Violation { check: "kernel".into(), at_ns: now, hosts: Vec::new(), text };
             self.shared.history().violations.push(violation);
             self.stage = Stage::Over;
-        }
-    }
-}
-
-/// Resolves a selector against the moment.
-fn select(
-    control: &mut Control<'_>,
-    history: &crate::history::History,
-    on: &Selector,
-    there: Option<usize>,
-) -> Vec<usize> {
-    let nodes = control.nodes();
-    let live: Vec<usize> = (0..nodes).filter(|h| control.world.hosts[*h].live).collect();
-    let says = |h: &usize, word: &str| history.roles[*h].is_some_and(|r| r.word == word);
-    let leader =
-        live.iter().copied().filter(|h| says(h, "leader")).max_by_key(|h| history.role_since[*h]);
-    let draw = |control: &mut Control<'_>, mut from: Vec<usize>, count: usize| {
-        let mut out = Vec::new();
-        while out.len() < count && !from.is_empty() {
-            let i = control.rng().below(from.len() as u64) as usize;
-            out.push(from.remove(i));
-        }
-        out.sort_unstable();
-        out
-    };
-    match on {
-        Selector::Leader => leader.into_iter().collect(),
-        Selector::Follower => {
-            let followers = live.into_iter().filter(|h| Some(*h) != leader).collect();
-            draw(control, followers, 1)
-        }
-        Selector::One => draw(control, live, 1),
-        Selector::Minority => draw(control, (0..nodes).collect(), (nodes - 1) / 2),
-        Selector::Majority => draw(control, (0..nodes).collect(), nodes / 2 + 1),
-        Selector::Each => live,
-        Selector::There => there.into_iter().filter(|h| *h < nodes).collect(),
-        Selector::Named(names) => {
-            names.iter().filter_map(|n| control.world.names.get(n).copied()).collect()
         }
     }
 }

@@ -15,6 +15,8 @@ use crate::world::World;
 
 /// Trace lines kept at most; the story is taken from the last of them.
 const LINES_MAX: usize = 200_000;
+/// Bytes of a trace line besides its text.
+const LINE_BYTES: u64 = 128;
 
 /// How much of a run is written down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -162,7 +164,7 @@ impl History {
         }
     }
 
-    fn write_line(&mut self, world: &World, host: usize, at: Time, event: &dyn Event) {
+    fn write_line(&mut self, world: &mut World, host: usize, at: Time, event: &dyn Event) {
         let wanted = match self.level {
             Trace::Off => return,
             Trace::Short => event.weight() >= Weight::Detail,
@@ -184,6 +186,7 @@ impl History {
             Some(role) => role.mark,
             None => ' ',
         };
+        world.history_bytes += event.text().len() as u64 + LINE_BYTES;
         self.trace.push(Line {
             at,
             host: world.hosts[host].name.clone(),

@@ -8,30 +8,27 @@
 //! The laws of each resource are in `model`; the files beside this one apply them: `net`, `storage`,
 //! `process` (threads, boots, crashes).
 
+mod dial;
 mod net;
 mod process;
+mod shared;
+mod slots;
 mod storage;
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::collections::BinaryHeap;
-use std::io;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Poll, Waker};
+use std::task::Waker;
 
+use host::Members;
 use host::arm::{BoxFuture, Done, Ticket};
-use host::{Event, Members};
-use madsim::plugin::Simulator;
-use madsim::rand::GlobalRng;
 use madsim::runtime::NodeHandle;
-use madsim::task::NodeId;
 use madsim::time::TimeHandle;
 
 use crate::Time;
 use crate::digest::Digest;
 use crate::draw::{Draws, Weather};
 use crate::event::KernelEvent;
-use crate::history::History;
 use crate::model::clock::HostClock;
 use crate::model::disk::{Cache, DiskLaw};
 use crate::model::files::Files;
@@ -40,6 +37,10 @@ use crate::profile::Profile;
 
 pub(crate) use net::{Item, Links, NetState};
 pub(crate) use process::{Gate, HostThread, TaskState};
+pub(crate) use shared::Locked;
+pub use shared::{Plugin, Shared};
+use slots::Slot;
+pub(crate) use slots::Waits;
 pub(crate) use storage::DeviceJob;
 
 /// Something that will happen.
@@ -111,36 +112,6 @@ impl Ord for Scheduled {
     }
 }
 
-/// What a slot waits for; named in the verdict `deadlock`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Waits {
-    Sleep,
-    Disk,
-    Dial,
-    Accept,
-    Send(usize),
-    Recv(usize),
-    Hold(u32),
-    Stop,
-    Join(u64),
-}
-
-enum SlotState {
-    Free,
-    Waiting(Waits),
-    Done(io::Result<Done>),
-}
-
-struct Slot {
-    generation: u32,
-    host: usize,
-    task: u64,
-    waker: Option<Waker>,
-    state: SlotState,
-    /// The thread that this slot holds until it is polled to its end or forgotten.
-    holds: Option<u32>,
-}
-
 /// A host.
 pub(crate) struct Host {
     pub name: String,
@@ -210,6 +181,7 @@ pub struct World {
     pub(crate) polls_max: u64,
     pub(crate) bytes_max: u64,
     pub(crate) queue_bytes: u64,
+    pub(crate) history_bytes: u64,
     pub(crate) livelock: Option<String>,
     pub(crate) panic: Option<String>,
     /// A panic of a node ends its boot, not the run.
@@ -236,7 +208,6 @@ pub struct World {
 }
 
 impl World {
-    #[allow(clippy::too_many_arguments)]
     pub(crate) fn new(time: TimeHandle, draws: Draws, profile: Profile, nodes: usize) -> World {
         let hw = &profile.hardware;
         let disk_law = DiskLaw {
@@ -272,6 +243,7 @@ impl World {
             polls_max: u64::MAX,
             bytes_max: u64::MAX,
             queue_bytes: 0,
+            history_bytes: 0,
             livelock: None,
             panic: None,
             tolerates_panics: false,
@@ -305,9 +277,10 @@ impl World {
         self.now = elapsed.as_secs() * 1_000_000_000 + u64::from(elapsed.subsec_nanos());
     }
 
-    /// Bytes that the run holds: file contents, frames under way, open requests.
+    /// Bytes that the run holds: file contents, frames under way or waiting, the trace.
     pub(crate) fn bytes_held(&self) -> u64 {
-        self.queue_bytes + self.hosts.iter().map(|h| h.files.bytes()).sum::<u64>()
+        let files: u64 = self.hosts.iter().map(|h| h.files.bytes()).sum();
+        self.queue_bytes + self.history_bytes + files
     }
 
     /// Puts something into the future.
@@ -362,221 +335,4 @@ impl World {
     pub(crate) fn nothing_to_come(&self) -> bool {
         self.foreground == 0
     }
-
-    /// Everybody who waits, and for what.
-    pub(crate) fn waiters(&self) -> Vec<String> {
-        let waiting = self.slots.iter().filter_map(|slot| match &slot.state {
-            SlotState::Waiting(what) => Some((slot, *what)),
-            _ => None,
-        });
-        waiting
-            .map(|(slot, what)| {
-                let host = &self.hosts[slot.host].name;
-                let task = self.tasks.get(slot.task as usize).map_or("main", |t| t.what);
-                let what = match what {
-                    Waits::Recv(end) => format!("a frame from {}", self.peer_name(end)),
-                    Waits::Send(end) => format!("room to send to {}", self.peer_name(end)),
-                    Waits::Hold(thread) => {
-                        format!(
-                            "the thread {}",
-                            self.hosts[slot.host].threads[thread as usize].name
-                        )
-                    }
-                    Waits::Join(task) => format!("task {}", self.tasks[task as usize].what),
-                    Waits::Sleep => "its alarm".into(),
-                    Waits::Disk => "the disk".into(),
-                    Waits::Dial => "a connection".into(),
-                    Waits::Accept => "somebody to connect".into(),
-                    Waits::Stop => "being asked to stop".into(),
-                };
-                format!("{host}/{task} waits for {what}")
-            })
-            .collect()
-    }
-
-    pub(crate) fn slot(&mut self, host: usize, waits: Waits) -> Ticket {
-        let task = self.current.unwrap_or(u64::MAX);
-        let index = self.free_slots.pop().unwrap_or_else(|| {
-            let slot = Slot {
-                generation: 0,
-                host,
-                task,
-                waker: None,
-                state: SlotState::Free,
-                holds: None,
-            };
-            self.slots.push(slot);
-            self.slots.len() - 1
-        });
-        let slot = &mut self.slots[index];
-        (slot.host, slot.task) = (host, task);
-        slot.state = SlotState::Waiting(waits);
-        slot.holds = match waits {
-            Waits::Hold(thread) => Some(thread),
-            _ => None,
-        };
-        u64::from(slot.generation) << 32 | index as u64
-    }
-
-    fn slot_of(&mut self, ticket: Ticket) -> Option<&mut Slot> {
-        let slot = self.slots.get_mut((ticket & 0xffff_ffff) as usize)?;
-        (u64::from(slot.generation) == ticket >> 32).then_some(slot)
-    }
-
-    pub(crate) fn is_waiting(&mut self, ticket: Ticket) -> bool {
-        self.slot_of(ticket).is_some_and(|s| matches!(s.state, SlotState::Waiting(_)))
-    }
-
-    pub(crate) fn complete(&mut self, ticket: Ticket, outcome: io::Result<Done>) {
-        let Some(slot) = self.slot_of(ticket) else { return };
-        if matches!(slot.state, SlotState::Waiting(_)) {
-            slot.state = SlotState::Done(outcome);
-            if let Some(waker) = slot.waker.take() {
-                waker.wake();
-            }
-        }
-    }
-
-    /// A scheduled completion is due.
-    pub(crate) fn complete_due(&mut self, ticket: Ticket) {
-        let outcome = self.later.remove(&ticket).unwrap_or(Done::Unit);
-        self.complete(ticket, Ok(outcome));
-    }
-
-    /// A ticket that is complete from the start.
-    pub(crate) fn ready(&mut self, host: usize, outcome: io::Result<Done>) -> Ticket {
-        let ticket = self.slot(host, Waits::Sleep);
-        self.slot_of(ticket).expect("fresh").state = SlotState::Done(outcome);
-        ticket
-    }
-
-    pub(crate) fn poll_slot(&mut self, ticket: Ticket, waker: &Waker) -> Poll<io::Result<Done>> {
-        let Some(slot) = self.slot_of(ticket) else { return Poll::Pending };
-        match std::mem::replace(&mut slot.state, SlotState::Free) {
-            SlotState::Done(outcome) => {
-                self.free_slot(ticket);
-                Poll::Ready(outcome)
-            }
-            waiting => {
-                slot.state = waiting;
-                match &mut slot.waker {
-                    Some(known) if known.will_wake(waker) => {}
-                    known => *known = Some(waker.clone()),
-                }
-                Poll::Pending
-            }
-        }
-    }
-
-    /// Frees the slot; returns what it was waiting for, so that the waiting can be undone.
-    pub(crate) fn free_slot(&mut self, ticket: Ticket) -> Option<Waits> {
-        let index = (ticket & 0xffff_ffff) as usize;
-        let slot = self.slot_of(ticket)?;
-        slot.generation = slot.generation.wrapping_add(1);
-        slot.waker = None;
-        let state = std::mem::replace(&mut slot.state, SlotState::Free);
-        let (host, task, holds) = (slot.host, slot.task, slot.holds.take());
-        self.free_slots.push(index);
-        // Nobody else is polled before this poll ends, so the job still runs with the thread to itself.
-        if let Some(thread) = holds {
-            self.release(host, thread, task, 1);
-        }
-        match state {
-            SlotState::Waiting(what) => Some(what),
-            _ => None,
-        }
-    }
-
-    /// Frees all slots of a host.
-    fn free_slots_of(&mut self, host: usize) {
-        for index in 0..self.slots.len() {
-            let slot = &mut self.slots[index];
-            if slot.host == host && !matches!(slot.state, SlotState::Free) {
-                slot.generation = slot.generation.wrapping_add(1);
-                slot.waker = None;
-                slot.holds = None;
-                slot.state = SlotState::Free;
-                self.free_slots.push(index);
-            }
-        }
-    }
-}
-
-/// World and history of one run, as arms, tasks and engine share them.
-pub struct Shared {
-    world: Mutex<Option<World>>,
-    history: Mutex<Option<History>>,
-}
-
-impl Shared {
-    pub(crate) fn install(&self, world: World, history: History) {
-        *self.world.lock().unwrap_or_else(PoisonError::into_inner) = Some(world);
-        *self.history.lock().unwrap_or_else(PoisonError::into_inner) = Some(history);
-    }
-
-    pub(crate) fn take(&self) -> (World, History) {
-        let world = self.world.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let history = self.history.lock().unwrap_or_else(PoisonError::into_inner).take();
-        (world.expect("installed"), history.expect("installed"))
-    }
-
-    pub(crate) fn world(&self) -> Locked<'_, World> {
-        Locked(self.world.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    pub(crate) fn history(&self) -> Locked<'_, History> {
-        Locked(self.history.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    /// The world, unless the run has ended: handles may outlive it.
-    pub(crate) fn world_if_any(&self) -> Option<Locked<'_, World>> {
-        let guard = self.world.lock().unwrap_or_else(PoisonError::into_inner);
-        guard.is_some().then_some(Locked(guard))
-    }
-
-    /// Records a node's event.
-    pub(crate) fn emit(&self, host: usize, event: &dyn Event) {
-        let mut world = self.world();
-        let mut history = self.history();
-        history.record(&mut world, host, event);
-        let now = world.now();
-        for (line, there, after) in history.due.drain(..) {
-            world.schedule(now + after, Due::Fire { line, there: Some(there) });
-        }
-        if world.stop {
-            world.schedule(now, Due::Phase);
-        }
-    }
-}
-
-/// Access to a part of the run.
-pub(crate) struct Locked<'a, T>(MutexGuard<'a, Option<T>>);
-
-impl<T> std::ops::Deref for Locked<'_, T> {
-    type Target = T;
-    fn deref(&self) -> &T {
-        self.0.as_ref().expect("the run is over")
-    }
-}
-
-impl<T> std::ops::DerefMut for Locked<'_, T> {
-    fn deref_mut(&mut self) -> &mut T {
-        self.0.as_mut().expect("the run is over")
-    }
-}
-
-/// The one plugin: it owns net, disk and cpu of the run.
-pub struct Plugin {
-    /// World and history.
-    pub shared: Arc<Shared>,
-}
-
-impl Simulator for Plugin {
-    fn new(_: &GlobalRng, _: &TimeHandle, _: &madsim::Config) -> Plugin {
-        Plugin { shared: Arc::new(Shared { world: Mutex::new(None), history: Mutex::new(None) }) }
-    }
-
-    fn create_node(&self, _: NodeId) {}
-
-    fn reset_node(&self, _: NodeId) {}
 }

@@ -43,11 +43,11 @@ impl Item {
 /// All directed links.
 #[derive(Default)]
 pub(crate) struct Links {
-    hosts: usize,
-    nodes: usize,
-    links: Vec<Link>,
-    weather: Vec<Weather>,
-    cut_by: Vec<usize>,
+    pub(super) hosts: usize,
+    pub(super) nodes: usize,
+    pub(super) links: Vec<Link>,
+    pub(super) weather: Vec<Weather>,
+    pub(super) cut_by: Vec<usize>,
 }
 
 impl Links {
@@ -62,7 +62,7 @@ impl Links {
         }
     }
 
-    fn index(&self, from: usize, to: usize) -> usize {
+    pub(super) fn index(&self, from: usize, to: usize) -> usize {
         from * self.hosts + to
     }
 
@@ -77,41 +77,41 @@ impl Links {
 
 /// A connection end.
 pub(crate) struct End {
-    host: usize,
-    peer: usize,
-    peer_host: usize,
-    style: Style,
+    pub(super) host: usize,
+    pub(super) peer: usize,
+    pub(super) peer_host: usize,
+    pub(super) style: Style,
     /// The process that owned it is gone, or it was given up on both sides.
-    dead: bool,
-    inbox: VecDeque<Chunks>,
-    eof: bool,
-    broken: Option<ErrorKind>,
-    receiver: Option<Ticket>,
-    reader_gone: bool,
-    writer_gone: bool,
+    pub(super) dead: bool,
+    pub(super) inbox: VecDeque<Chunks>,
+    pub(super) eof: bool,
+    pub(super) broken: Option<ErrorKind>,
+    pub(super) receiver: Option<Ticket>,
+    pub(super) reader_gone: bool,
+    pub(super) writer_gone: bool,
     /// Waits for the window.
-    queue: VecDeque<(Option<Ticket>, Item)>,
+    pub(super) queue: VecDeque<(Option<Ticket>, Item)>,
     /// Waits for the link.
-    held: VecDeque<Item>,
-    held_since: Time,
-    attempt: u32,
+    pub(super) held: VecDeque<Item>,
+    pub(super) held_since: Time,
+    pub(super) attempt: u32,
     /// Sent and not yet taken by the peer's node.
-    flight: u64,
-    last_arrival: Time,
+    pub(super) flight: u64,
+    pub(super) last_arrival: Time,
 }
 
-struct Listener {
-    id: u64,
-    backlog: VecDeque<usize>,
-    acceptors: VecDeque<Ticket>,
+pub(super) struct Listener {
+    pub(super) id: u64,
+    pub(super) backlog: VecDeque<usize>,
+    pub(super) acceptors: VecDeque<Ticket>,
 }
 
 /// Connections and listeners.
 #[derive(Default)]
 pub(crate) struct NetState {
-    ends: Vec<End>,
-    listeners: BTreeMap<(usize, u16), Listener>,
-    next_listener: u64,
+    pub(super) ends: Vec<End>,
+    pub(super) listeners: BTreeMap<(usize, u16), Listener>,
+    pub(super) next_listener: u64,
 }
 
 impl World {
@@ -119,7 +119,7 @@ impl World {
         &self.hosts[self.net.ends[end].peer_host].name
     }
 
-    fn resolve(&self, addr: &Addr) -> std::io::Result<(usize, u16)> {
+    pub(super) fn resolve(&self, addr: &Addr) -> std::io::Result<(usize, u16)> {
         let bad = || Error::new(ErrorKind::InvalidInput, format!("`{addr}` is not HOST:PORT"));
         let (name, port) = addr.0.rsplit_once(':').ok_or_else(bad)?;
         let port = port.parse().map_err(|_| bad())?;
@@ -130,7 +130,7 @@ impl World {
     }
 
     /// One way's latency now, for messages of the kernels themselves.
-    fn latency(&mut self, from: usize, to: usize) -> Time {
+    pub(super) fn latency(&mut self, from: usize, to: usize) -> Time {
         let (now, key) = (self.now(), self.links.index(from, to));
         let draw = self.links.weather[key].draw(&self.draws, "link", key as u64, now);
         let link = &self.links.links[key];
@@ -138,178 +138,9 @@ impl World {
     }
 
     /// Whether something sent now gets to the other machine at all.
-    fn passes(&self, from: usize, to: usize) -> bool {
+    pub(super) fn passes(&self, from: usize, to: usize) -> bool {
         self.hosts[to].powered && !self.links.is_cut(from, to)
     }
-
-    // Listening and dialling.
-
-    pub(crate) fn submit_listen(&mut self, host: usize, addr: &Addr) -> Ticket {
-        let outcome = self.resolve(addr).and_then(|(at, port)| {
-            if at != host {
-                let text = format!("{addr} is not an address of this host");
-                return Err(Error::new(ErrorKind::AddrNotAvailable, text));
-            }
-            if self.net.listeners.contains_key(&(host, port)) {
-                return Err(Error::new(ErrorKind::AddrInUse, format!("{addr} is taken")));
-            }
-            self.net.next_listener += 1;
-            let id = self.net.next_listener;
-            let listener = Listener { id, backlog: VecDeque::new(), acceptors: VecDeque::new() };
-            self.net.listeners.insert((host, port), listener);
-            Ok(Done::Number(id))
-        });
-        self.ready(host, outcome)
-    }
-
-    pub(crate) fn submit_accept(&mut self, host: usize, id: u64) -> Ticket {
-        let found = self.net.listeners.iter_mut().find(|(_, l)| l.id == id).map(|(k, _)| *k);
-        let Some(key) = found else {
-            return self.ready(host, Err(Error::new(ErrorKind::NotConnected, "not listening")));
-        };
-        let waiting = self.net.listeners.get_mut(&key).expect("found").backlog.pop_front();
-        if let Some(end) = waiting {
-            let peer = self.peer_name(end).to_string();
-            return self.ready(host, Ok(Done::Conn(end as u64, peer)));
-        }
-        let ticket = self.slot(host, Waits::Accept);
-        self.net.listeners.get_mut(&key).expect("found").acceptors.push_back(ticket);
-        ticket
-    }
-
-    pub(crate) fn close_listener(&mut self, host: usize, id: u64) {
-        let found = self.net.listeners.iter().find(|(k, l)| k.0 == host && l.id == id);
-        if let Some(key) = found.map(|(k, _)| *k) {
-            let listener = self.net.listeners.remove(&key).expect("found");
-            for end in listener.backlog {
-                self.close(end, Close::Abort);
-            }
-        }
-    }
-
-    pub(crate) fn submit_dial(
-        &mut self,
-        host: usize,
-        addr: &Addr,
-        within: std::time::Duration,
-        style: Style,
-    ) -> Ticket {
-        let (to, port) = match self.resolve(addr) {
-            Ok(target) => target,
-            Err(error) => return self.ready(host, Err(error)),
-        };
-        let ticket = self.slot(host, Waits::Dial);
-        let now = self.now();
-        self.schedule(now.saturating_add(host::unit::nanos(within)), Due::DialTimeout(ticket));
-        self.syn(ticket, host, to, port, style, 0);
-        ticket
-    }
-
-    pub(crate) fn dial_timeout(&mut self, ticket: Ticket) {
-        self.complete(ticket, Err(Error::new(ErrorKind::TimedOut, "no answer in time")));
-    }
-
-    fn syn(
-        &mut self,
-        ticket: Ticket,
-        from: usize,
-        to: usize,
-        port: u16,
-        style: Style,
-        attempt: u32,
-    ) {
-        let now = self.now();
-        let (delay, attempt) = if self.passes(from, to) {
-            (self.latency(from, to), attempt)
-        } else {
-            let link = self.links.index(from, to);
-            self.effects[self.links.cut_by[link]] += u64::from(self.links.is_cut(from, to));
-            (self.links.links[link].law.retry_delay(attempt), attempt + 1)
-        };
-        self.schedule(now + delay, Due::Syn { ticket, from, to, port, style, attempt });
-    }
-
-    pub(crate) fn on_syn(
-        &mut self,
-        (ticket, from, to, port): (Ticket, usize, usize, u16),
-        style: Style,
-        attempt: u32,
-    ) {
-        if !self.is_waiting(ticket) {
-            return;
-        }
-        if !self.passes(from, to) {
-            return self.syn(ticket, from, to, port, style, attempt);
-        }
-        let now = self.now();
-        if !self.hosts[to].live || !self.net.listeners.contains_key(&(to, port)) {
-            if self.passes(to, from) {
-                let back = self.latency(to, from);
-                self.schedule(now + back, Due::Refused(ticket));
-            }
-            return;
-        }
-        let dialled = self.net.ends.len();
-        for (host, peer_host, peer) in [(from, to, dialled + 1), (to, from, dialled)] {
-            self.net.ends.push(End {
-                host,
-                peer,
-                peer_host,
-                style,
-                dead: false,
-                inbox: VecDeque::new(),
-                eof: false,
-                broken: None,
-                receiver: None,
-                reader_gone: false,
-                writer_gone: false,
-                queue: VecDeque::new(),
-                held: VecDeque::new(),
-                held_since: 0,
-                attempt: 0,
-                flight: 0,
-                last_arrival: 0,
-            });
-        }
-        let listener = self.net.listeners.get_mut(&(to, port)).expect("checked");
-        match listener.acceptors.pop_front() {
-            Some(acceptor) => {
-                let peer = self.hosts[from].name.clone();
-                self.complete(acceptor, Ok(Done::Conn(dialled as u64 + 1, peer)));
-            }
-            None => listener.backlog.push_back(dialled + 1),
-        }
-        self.syn_ack(ticket, dialled, 0);
-    }
-
-    fn syn_ack(&mut self, ticket: Ticket, end: usize, attempt: u32) {
-        let now = self.now();
-        let (to, from) = (self.net.ends[end].host, self.net.ends[end].peer_host);
-        let (delay, attempt) = if self.passes(from, to) {
-            (self.latency(from, to), 0)
-        } else {
-            let link = self.links.index(from, to);
-            (self.links.links[link].law.retry_delay(attempt), attempt + 1)
-        };
-        self.schedule(now + delay, Due::SynAck { ticket, end, attempt });
-    }
-
-    pub(crate) fn on_syn_ack(&mut self, ticket: Ticket, end: usize, attempt: u32) {
-        if attempt > 0 && self.is_waiting(ticket) {
-            return self.syn_ack(ticket, end, attempt);
-        }
-        if !self.is_waiting(ticket) {
-            return self.close(end, Close::Abort);
-        }
-        let peer = self.peer_name(end).to_string();
-        self.complete(ticket, Ok(Done::Conn(end as u64, peer)));
-    }
-
-    pub(crate) fn refused(&mut self, ticket: Ticket) {
-        self.complete(ticket, Err(Error::new(ErrorKind::ConnectionRefused, "nobody listens")));
-    }
-
-    // Sending.
 
     fn window_has_room(&self, end: usize, bytes: u64) -> bool {
         let e = &self.net.ends[end];

@@ -1,0 +1,218 @@
+//! The phases of a run, and what moves it from one to the next.
+
+use std::sync::Arc;
+
+use host::Host;
+
+use super::{ASK_EVERY_NS, DARK_NS, Engine, PlanLine, Stage};
+use crate::Time;
+use crate::arm::SimArm;
+use crate::check::{Standing, View};
+use crate::event::KernelEvent;
+use crate::history::Trigger;
+use crate::outcome::{Class, Violation};
+use crate::plan::When;
+use crate::registry::Claim;
+use crate::workload::{Client, ClientFuture, Load};
+use crate::world::Due;
+
+impl Engine {
+    pub(super) fn enter(&mut self, stage: Stage, name: &'static str) {
+        self.stage = stage;
+        self.shared.emit(0, &KernelEvent::Phase { name });
+    }
+
+    /// Moves the run on, if it is time.
+    pub(super) fn step(&mut self) {
+        let (now, stop, clients_left) = {
+            let world = self.shared.world();
+            (world.now(), world.stop, world.clients_left)
+        };
+        if stop {
+            self.stage = Stage::Over;
+            return;
+        }
+        match self.stage {
+            Stage::Boot if now >= self.setup.boot_ns => self.start_load(now),
+            Stage::Load { until } if clients_left == 0 || now >= until => self.heal(now),
+            Stage::Settle { from, until } => self.settle(now, from, until),
+            Stage::Dark { until } if now >= until => self.power_on(now),
+            Stage::Return { until } => self.wait_for_return(now, until),
+            Stage::ReadBack { until } if clients_left == 0 || now >= until => {
+                self.finish_read_back(clients_left);
+            }
+            _ => {}
+        }
+    }
+
+    fn start_load(&mut self, now: Time) {
+        let until = now + self.setup.duration_ns;
+        self.enter(Stage::Load { until }, "load");
+        {
+            let mut world = self.shared.world();
+            let mut history = self.shared.history();
+            history.armed = true;
+            world.schedule(until, Due::Phase);
+            for (line, (plan, _)) in self.setup.lines.iter().enumerate() {
+                match plan {
+                    PlanLine::Exact(fired) => {
+                        world.schedule(fired.at.max(now), Due::Fire { line, there: None });
+                    }
+                    PlanLine::Drawn(drawn) => match &drawn.when {
+                        When::At(after) => {
+                            world.schedule(now + after, Due::Fire { line, there: None });
+                        }
+                        When::Event { word, nth, after } => {
+                            let (word, left, after) = (word.clone(), *nth, *after);
+                            history.triggers.push(Trigger { line, word, left, after });
+                        }
+                    },
+                }
+            }
+        }
+        self.start_clients(|load, client| load.load(client));
+    }
+
+    fn start_clients(&mut self, act: impl Fn(Arc<dyn Load>, Client) -> ClientFuture) {
+        let (nodes, members) = {
+            let mut world = self.shared.world();
+            world.clients_left = self.setup.loads.len();
+            (world.nodes, world.members.clone())
+        };
+        self.client_tasks.clear();
+        for number in 0..self.setup.loads.len() {
+            let host = nodes + number;
+            let name = self.shared.world().hosts[host].name.clone();
+            let arm = SimArm::new(self.shared.clone(), host, 1, name);
+            let (load, first) = self.setup.loads[number].clone();
+            let client = Client {
+                host: Host::new(Arc::new(arm)),
+                number: number as u64,
+                index: number as u64 - first,
+                members: members.clone(),
+                skipped: self.setup.skipped.clone(),
+            };
+            let work = act(load, client);
+            let shared = self.shared.clone();
+            let root = async move {
+                work.await;
+                let mut world = shared.world();
+                world.clients_left -= 1;
+                if world.clients_left == 0 {
+                    let now = world.now();
+                    world.schedule(now, Due::Phase);
+                }
+            };
+            let task = self.spawn_root(host, Box::pin(root));
+            self.client_tasks.push(task);
+        }
+    }
+
+    /// Ends the load and every fault, and starts what is down.
+    fn heal(&mut self, now: Time) {
+        {
+            let mut world = self.shared.world();
+            for task in &self.client_tasks {
+                world.cancel_task(*task);
+            }
+            world.clients_left = 0;
+            world.drop_plan();
+            self.shared.history().armed = false;
+        }
+        let lines: Vec<usize> = self.active.iter().map(|(line, _)| *line).collect();
+        for line in lines {
+            self.end_line(line);
+        }
+        {
+            let mut world = self.shared.world();
+            for host in 0..world.nodes {
+                world.resume(host);
+                world.boot(host);
+            }
+        }
+        let until = now + self.setup.settle_ns;
+        self.enter(Stage::Settle { from: now, until }, "heal");
+        self.shared.world().schedule(now + ASK_EVERY_NS, Due::Phase);
+    }
+
+    /// The first claim that has not come about: its word and what it awaits.
+    fn awaited(&self) -> Vec<(String, String)> {
+        let world = self.shared.world();
+        let history = self.shared.history();
+        let view = View { world: &world, roles: &history.roles };
+        let eventually = history.watches.iter().filter(|w| w.claim == Claim::Eventually);
+        eventually
+            .filter_map(|w| match w.check.standing(&view) {
+                Standing::Holds => None,
+                Standing::Awaits(what) => Some((w.word.clone(), what)),
+            })
+            .collect()
+    }
+
+    fn settle(&mut self, now: Time, from: Time, until: Time) {
+        if now < from + ASK_EVERY_NS {
+            return;
+        }
+        let awaited = self.awaited();
+        if !awaited.is_empty() && now < until {
+            self.shared.world().schedule(now + ASK_EVERY_NS, Due::Phase);
+            return;
+        }
+        for (check, what) in awaited {
+            self.liveness(check, what);
+        }
+        self.shared.history().close_measures(&self.shared.world());
+        if self.report.class.is_some() || !self.setup.blackout {
+            self.stage = Stage::Over;
+            return;
+        }
+        self.enter(Stage::Dark { until: now + DARK_NS }, "blackout");
+        let mut world = self.shared.world();
+        let mut rng = world.draws.stream("blackout", 0, 0);
+        for host in 0..world.nodes {
+            world.power_loss(host, &mut rng, None);
+        }
+        world.schedule(now + DARK_NS, Due::Phase);
+    }
+
+    /// Something good did not happen in time.
+    fn liveness(&mut self, check: String, text: String) {
+        self.report.class.get_or_insert(Class::Liveness);
+        let at_ns = self.shared.world().now();
+        let violation = Violation { check, at_ns, hosts: Vec::new(), text };
+        self.shared.history().violations.push(violation);
+    }
+
+    fn power_on(&mut self, now: Time) {
+        let until = now + self.setup.settle_ns;
+        self.stage = Stage::Return { until };
+        let mut world = self.shared.world();
+        for host in 0..world.nodes {
+            world.boot(host);
+        }
+        world.schedule(now + ASK_EVERY_NS, Due::Phase);
+    }
+
+    fn wait_for_return(&mut self, now: Time, until: Time) {
+        let up = {
+            let world = self.shared.world();
+            (0..world.nodes).all(|h| world.hosts[h].live)
+        };
+        if now < until && !(up && self.awaited().is_empty()) {
+            self.shared.world().schedule(now + ASK_EVERY_NS, Due::Phase);
+            return;
+        }
+        let until = now + self.setup.settle_ns.max(self.setup.duration_ns);
+        self.enter(Stage::ReadBack { until }, "read_back_begins");
+        self.shared.world().schedule(until, Due::Phase);
+        self.start_clients(|load, client| load.read_back(client));
+    }
+
+    fn finish_read_back(&mut self, clients_left: usize) {
+        if clients_left > 0 {
+            let text = format!("{clients_left} clients have not read back what they were promised");
+            self.liveness("acked_durable".into(), text);
+        }
+        self.stage = Stage::Over;
+    }
+}

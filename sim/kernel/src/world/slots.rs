@@ -1,0 +1,182 @@
+//! Slots: requests in flight, named by tickets.
+//!
+//! A ticket is an index and a generation; whatever frees a slot raises the generation, so a ticket of an
+//! ended boot names nothing. A slot that holds a thread lets go of it when its outcome is taken: nobody else
+//! is polled before that poll ends, so the job runs with the thread to itself.
+
+use std::io;
+use std::task::{Poll, Waker};
+
+use host::arm::{Done, Ticket};
+
+use super::World;
+
+/// What a slot waits for; named in the verdict `deadlock`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Waits {
+    Sleep,
+    Disk,
+    Dial,
+    Accept,
+    Send(usize),
+    Recv(usize),
+    Hold(u32),
+    Stop,
+    Join(u64),
+}
+
+pub(super) enum SlotState {
+    Free,
+    Waiting(Waits),
+    Done(io::Result<Done>),
+}
+
+pub(super) struct Slot {
+    pub(super) generation: u32,
+    pub(super) host: usize,
+    pub(super) task: u64,
+    pub(super) waker: Option<Waker>,
+    pub(super) state: SlotState,
+    /// The thread that this slot holds until it is polled to its end or forgotten.
+    pub(super) holds: Option<u32>,
+}
+
+impl World {
+    /// Everybody who waits, and for what.
+    pub(crate) fn waiters(&self) -> Vec<String> {
+        let waiting = self.slots.iter().filter_map(|slot| match &slot.state {
+            SlotState::Waiting(what) => Some((slot, *what)),
+            _ => None,
+        });
+        waiting
+            .map(|(slot, what)| {
+                let host = &self.hosts[slot.host].name;
+                let task = self.tasks.get(slot.task as usize).map_or("main", |t| t.what);
+                let what = match what {
+                    Waits::Recv(end) => format!("a frame from {}", self.peer_name(end)),
+                    Waits::Send(end) => format!("room to send to {}", self.peer_name(end)),
+                    Waits::Hold(thread) => {
+                        format!(
+                            "the thread {}",
+                            self.hosts[slot.host].threads[thread as usize].name
+                        )
+                    }
+                    Waits::Join(task) => format!("task {}", self.tasks[task as usize].what),
+                    Waits::Sleep => "its alarm".into(),
+                    Waits::Disk => "the disk".into(),
+                    Waits::Dial => "a connection".into(),
+                    Waits::Accept => "somebody to connect".into(),
+                    Waits::Stop => "being asked to stop".into(),
+                };
+                format!("{host}/{task} waits for {what}")
+            })
+            .collect()
+    }
+
+    pub(crate) fn slot(&mut self, host: usize, waits: Waits) -> Ticket {
+        let task = self.current.unwrap_or(u64::MAX);
+        let index = self.free_slots.pop().unwrap_or_else(|| {
+            let slot = Slot {
+                generation: 0,
+                host,
+                task,
+                waker: None,
+                state: SlotState::Free,
+                holds: None,
+            };
+            self.slots.push(slot);
+            self.slots.len() - 1
+        });
+        let slot = &mut self.slots[index];
+        (slot.host, slot.task) = (host, task);
+        slot.state = SlotState::Waiting(waits);
+        slot.holds = match waits {
+            Waits::Hold(thread) => Some(thread),
+            _ => None,
+        };
+        u64::from(slot.generation) << 32 | index as u64
+    }
+
+    fn slot_of(&mut self, ticket: Ticket) -> Option<&mut Slot> {
+        let slot = self.slots.get_mut((ticket & 0xffff_ffff) as usize)?;
+        (u64::from(slot.generation) == ticket >> 32).then_some(slot)
+    }
+
+    pub(crate) fn is_waiting(&mut self, ticket: Ticket) -> bool {
+        self.slot_of(ticket).is_some_and(|s| matches!(s.state, SlotState::Waiting(_)))
+    }
+
+    pub(crate) fn complete(&mut self, ticket: Ticket, outcome: io::Result<Done>) {
+        let Some(slot) = self.slot_of(ticket) else { return };
+        if matches!(slot.state, SlotState::Waiting(_)) {
+            slot.state = SlotState::Done(outcome);
+            if let Some(waker) = slot.waker.take() {
+                waker.wake();
+            }
+        }
+    }
+
+    /// A scheduled completion is due.
+    pub(crate) fn complete_due(&mut self, ticket: Ticket) {
+        let outcome = self.later.remove(&ticket).unwrap_or(Done::Unit);
+        self.complete(ticket, Ok(outcome));
+    }
+
+    /// A ticket that is complete from the start.
+    pub(crate) fn ready(&mut self, host: usize, outcome: io::Result<Done>) -> Ticket {
+        let ticket = self.slot(host, Waits::Sleep);
+        self.slot_of(ticket).expect("fresh").state = SlotState::Done(outcome);
+        ticket
+    }
+
+    pub(crate) fn poll_slot(&mut self, ticket: Ticket, waker: &Waker) -> Poll<io::Result<Done>> {
+        let Some(slot) = self.slot_of(ticket) else { return Poll::Pending };
+        match std::mem::replace(&mut slot.state, SlotState::Free) {
+            SlotState::Done(outcome) => {
+                self.free_slot(ticket);
+                Poll::Ready(outcome)
+            }
+            waiting => {
+                slot.state = waiting;
+                match &mut slot.waker {
+                    Some(known) if known.will_wake(waker) => {}
+                    known => *known = Some(waker.clone()),
+                }
+                Poll::Pending
+            }
+        }
+    }
+
+    /// Frees the slot; returns what it was waiting for, so that the waiting can be undone.
+    pub(crate) fn free_slot(&mut self, ticket: Ticket) -> Option<Waits> {
+        let index = (ticket & 0xffff_ffff) as usize;
+        let slot = self.slot_of(ticket)?;
+        slot.generation = slot.generation.wrapping_add(1);
+        slot.waker = None;
+        let state = std::mem::replace(&mut slot.state, SlotState::Free);
+        let (host, task, holds) = (slot.host, slot.task, slot.holds.take());
+        self.free_slots.push(index);
+        // Nobody else is polled before this poll ends, so the job still runs with the thread to itself.
+        if let Some(thread) = holds {
+            self.release(host, thread, task, 1);
+        }
+        match state {
+            SlotState::Waiting(what) => Some(what),
+            _ => None,
+        }
+    }
+
+    /// Frees all slots of a host.
+    pub(super) fn free_slots_of(&mut self, host: usize) {
+        for index in 0..self.slots.len() {
+            let slot = &mut self.slots[index];
+            if slot.host == host && !matches!(slot.state, SlotState::Free) {
+                slot.generation = slot.generation.wrapping_add(1);
+                slot.waker = None;
+                slot.holds = None;
+                slot.state = SlotState::Free;
+                self.free_slots.push(index);
+            }
+        }
+    }
+}
