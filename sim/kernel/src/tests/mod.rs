@@ -2,6 +2,7 @@
 //! verdict of the machinery, each reached by a node that deserves it.
 
 mod conformance;
+mod durability;
 mod verdicts;
 
 use std::sync::Arc;
