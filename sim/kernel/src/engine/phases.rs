@@ -158,8 +158,9 @@ impl Engine {
             self.shared.world().schedule(now + ASK_EVERY_NS, Due::Phase);
             return;
         }
+        let gone = self.gone();
         for (check, what) in awaited {
-            self.liveness(check, what);
+            self.liveness(check, format!("{what}{gone}"));
         }
         self.shared.history().close_measures(&self.shared.world());
         if self.report.class.is_some() || !self.setup.blackout {
@@ -173,6 +174,15 @@ impl Engine {
             world.power_loss(host, &mut rng, None);
         }
         world.schedule(now + DARK_NS, Due::Phase);
+    }
+
+    /// Nodes that gave up, and what they said.
+    fn gone(&self) -> String {
+        let world = self.shared.world();
+        let dead = world.hosts.iter().filter(|h| !h.live);
+        let said =
+            dead.filter_map(|h| Some(format!("; {} gave up: {}", h.name, h.error.as_ref()?)));
+        said.collect()
     }
 
     /// Something good did not happen in time.
