@@ -2,8 +2,8 @@
 //! killer. What the node had written is in the page cache and will be on disk; what it held in
 //! memory is gone. The machine answers the dead process's peers with resets.
 //!
-//! After `lasts` the process is started again. If two such faults overlap on one host, the first
-//! that ends starts it.
+//! After `lasts` the process is started again. Such faults nest: if several overlap on one host, be
+//! they crashes or power losses, the last that ends starts it.
 //!
 //! Left out: hangs without death (`pause`), and everything that a disk forgets (`power_loss`).
 

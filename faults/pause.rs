@@ -3,7 +3,7 @@
 //! what was asked, frames pile up in its windows, and when it runs again all its deadlines have
 //! passed at once.
 //!
-//! If two pauses overlap on one host, the first that ends lets it run.
+//! Pauses nest: if several overlap on one host, the last that ends lets it run.
 //!
 //! Left out: a machine whose clock stands still with it.
 

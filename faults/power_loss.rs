@@ -3,8 +3,8 @@
 //! peers hear nothing, not even a reset, and stay half-open until they send.
 //!
 //! After `lasts` power returns and the process is started. What survived is recorded in the plan,
-//! so an artifact replays the very same loss. If two such faults overlap on one host, the first
-//! that ends starts it.
+//! so an artifact replays the very same loss. Such faults nest: if several overlap on one host, be
+//! they crashes or power losses, the last that ends starts it.
 //!
 //! Left out: disks that lie about a completed sync, damage to bytes that were durable.
 

@@ -34,6 +34,7 @@ fn nodes() -> Vec<Word<Boot>> {
         "store",
         "A replicated configuration store on one Raft group: put and read values of up to 2 MB.",
         store::PLANTS,
+        store::EVENTS,
         store::Config::validate,
         store::run,
     )]

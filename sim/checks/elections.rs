@@ -6,8 +6,10 @@
 //! link between nodes is cut: nothing had failed, the protocol only believed so. What a fault
 //! leaves behind after its end, such as a late thread, does not excuse an election.
 //!
-//! There is a leader while some live node that is not paused leads the highest term and reaches,
-//! and is reached by, enough such nodes to be a majority. With several groups all of them need one.
+//! Time without a leader is two measures in ms: `no_leader_total`, the sum, and `no_leader_max`,
+//! the longest stretch. There is a leader while some live node that is not paused leads the highest
+//! term and reaches, and is reached by, enough such nodes to be a majority. With several groups all
+//! of them need one.
 
 use std::collections::BTreeMap;
 
@@ -23,7 +25,8 @@ use crate::{death, plain};
 pub fn word() -> CheckWord {
     CheckWord {
         word: "elections",
-        about: "measures elections, needless ones, changes of the leader and time without one",
+        about: "measures elections, needless ones, changes of the leader, and time without one in \
+                ms: no_leader_total, no_leader_max",
         claim: Claim::Measures,
         make: plain::<Elections>,
     }

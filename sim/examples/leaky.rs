@@ -97,7 +97,14 @@ impl Load for Patience {
 
 fn main() {
     let registry = Registry {
-        nodes: vec![node("leaky", "Decides now and then.", PLANTS, |_| Ok(()), run)],
+        nodes: vec![node(
+            "leaky",
+            "Decides now and then.",
+            PLANTS,
+            &[&["decided"]],
+            |_| Ok(()),
+            run,
+        )],
         workloads: vec![workload("patience", "Waits a second.", |_: NoParams| Ok(Patience))],
         ..Registry::default()
     };

@@ -199,7 +199,8 @@ fn broken_files_are_refused_with_place_key_and_way_out() {
 #[test]
 fn broken_plans_are_refused_too() {
     let dir = scratch("broken-plans");
-    let plans: [(&str, &[u8], &str); 7] = [
+    let plans: [(&str, &[u8], &str); 8] = [
+        ("scenario", b"[plan]\nscenario = \"swarm\"\nseed = 7\n", "a plan of `swarm`, not of"),
         ("garbage", b"not a plan", "garbage.toml:1:"),
         ("host", b"[[fired]]\nkind = \"crash\"\nhosts = [\"n99\"]\nat = \"1s\"\n", "n99"),
         ("key", b"[[fired]]\nkind = \"crash\"\nhost = [\"n1\"]\n", "did you mean `hosts`?"),
@@ -252,7 +253,14 @@ fn library() -> &'static (&'static Registry, Library) {
     LIBRARY.get_or_init(|| {
         let validate = store::Config::validate;
         let registry = leak(Registry {
-            nodes: vec![node("store", "As in the program.", store::PLANTS, validate, store::run)],
+            nodes: vec![node(
+                "store",
+                "As in the program.",
+                store::PLANTS,
+                store::EVENTS,
+                validate,
+                store::run,
+            )],
             workloads: workloads::words(),
             faults: faults::words(),
             checks: checks::words(),

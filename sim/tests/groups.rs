@@ -182,7 +182,14 @@ fn registry() -> Registry {
     let mut checks = checks::words();
     checks.push(seen);
     Registry {
-        nodes: vec![node("groups", "Four groups.", raft_driver::PLANTS, Config::validate, groups)],
+        nodes: vec![node(
+            "groups",
+            "Four groups.",
+            raft_driver::PLANTS,
+            store::EVENTS,
+            Config::validate,
+            groups,
+        )],
         workloads: vec![workload("bystander", "Nothing.", |_: NoParams| Ok(Bystander))],
         faults: faults::words(),
         checks,

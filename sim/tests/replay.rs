@@ -51,16 +51,19 @@ fn a_seed_is_the_same_run_whatever_ran_before_it() {
 fn a_kept_plan_is_the_same_storm() {
     let dir = scratch("replay-plan");
     let mut hits = 0;
-    for seed in 0..8 {
+    // In 12, 83 and 140 one power loss hits several hosts at once.
+    for seed in (0..8).chain([12, 83, 140]) {
         let (kept, again) = (dir.join("kept.toml"), dir.join("again.toml"));
         let (plan, keep) = (kept.display(), again.display());
         let drawn = run(&format!("swarm --seed {seed} --keep-plan {plan}"));
-        let replayed = run(&format!("swarm --seed {seed} --plan {plan} --keep-plan {keep}"));
+        // A plan knows its seed.
+        let typed = if seed == 83 { String::new() } else { format!("--seed {seed} ") };
+        let replayed = run(&format!("swarm {typed}--plan {plan} --keep-plan {keep}"));
         let read = |path| fs::read_to_string(path).expect("a plan");
         let (kept, again) = (read(kept), read(again));
         assert_eq!(again, kept, "seed {seed}: other faults, hosts, times or survivors");
         hits += kept.matches("[[fired]]").count();
-        for key in ["verdict", "class", "violations", "measures", "digest"] {
+        for key in ["seed", "verdict", "class", "violations", "measures", "digest"] {
             assert_eq!(replayed[key], drawn[key], "seed {seed}: {key}");
         }
     }

@@ -1,5 +1,6 @@
 //! Rules of the house that neither the compiler nor clippy can see: sizes, essays, who may import whom, where
-//! hardware constants live, and that one word is one file and one registry line.
+//! hardware constants live, and that one word is one file and one registry line. Text is looked at, not
+//! syntax: rustfmt has laid it out, so a function ends at the brace below its beginning.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -30,6 +31,12 @@ fn name(path: &Path) -> String {
     path.strip_prefix(root()).unwrap().display().to_string()
 }
 
+/// Files of tests need no more than a line.
+fn is_test(path: &Path) -> bool {
+    let (name, stem) = (name(path), path.file_stem().unwrap().to_string_lossy());
+    name.contains("/tests/") || stem.starts_with("tests_") || stem.ends_with("_tests")
+}
+
 fn report(broken: Vec<String>) {
     assert!(broken.is_empty(), "\n{}", broken.join("\n"));
 }
@@ -39,7 +46,9 @@ fn every_file_opens_with_an_essay() {
     let lines = |text: &str| text.lines().take_while(|l| l.starts_with("//!")).count();
     let short = files("rs").into_iter().filter_map(|path| {
         let n = lines(&fs::read_to_string(&path).unwrap());
-        (n == 0).then(|| format!("{}: no essay", name(&path)))
+        let least = if is_test(&path) { 1 } else { 3 };
+        (n < least)
+            .then(|| format!("{}: an essay of {n} lines; {least} are asked for", name(&path)))
     });
     report(short.collect());
 }
@@ -54,12 +63,21 @@ fn files_and_lines_stay_readable() {
             broken.push(format!("{}: {lines} lines", name(&path)));
         }
         for (i, line) in text.lines().enumerate() {
-            if line.chars().count() > 110 && !line.contains('"') {
-                broken.push(format!("{}:{}: {} columns", name(&path), i + 1, line.len()));
+            let columns = line.chars().count();
+            if columns > 110 {
+                broken.push(format!("{}:{}: {columns} columns", name(&path), i + 1));
             }
         }
     }
     report(broken);
+}
+
+/// Whether a line of code is the head of a function, whatever stands before `fn`.
+fn begins_a_function(code: &str) -> bool {
+    let before = code.split("fn ").next().filter(|before| before.len() < code.len());
+    let word =
+        |w: &str| ["async", "const", "unsafe", "extern"].contains(&w) || w.starts_with("pub");
+    before.is_some_and(|b| b.split_whitespace().all(word))
 }
 
 #[test]
@@ -71,16 +89,14 @@ fn functions_stay_readable() {
         for (i, line) in text.lines().enumerate() {
             let indent = line.len() - line.trim_start().len();
             let code = line.trim_start();
-            let starts = ["fn ", "pub fn ", "pub(crate) fn ", "async fn ", "pub async fn "]
-                .iter()
-                .any(|s| code.starts_with(s));
+            let starts = begins_a_function(code);
             match &open {
                 None if starts && !code.ends_with(';') => {
                     open = Some((i, indent, code.to_string()));
                 }
                 Some((start, depth, head)) if indent == *depth && code.starts_with('}') => {
-                    if i - start > 80 {
-                        let lines = i - start;
+                    let lines = i - start + 1;
+                    if lines > 70 {
                         broken.push(format!(
                             "{}:{}: {lines} lines: {head}",
                             name(&path),

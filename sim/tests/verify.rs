@@ -1,5 +1,6 @@
 //! `verify` has teeth: it finds each of four planted leaks in a node that is otherwise deterministic, and
-//! finds nothing where there is nothing.
+//! finds nothing where there is nothing. The leaky node is an example program, so this is also a program of
+//! one's own under the same command line.
 
 use std::path::PathBuf;
 use std::process::{Command, Output};

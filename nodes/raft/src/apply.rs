@@ -11,6 +11,7 @@ use bytes::Bytes;
 use host::{Chunks, Host, OpenMode, Thread, Work};
 use raft::eraftpb::{ConfState, Entry};
 
+use crate::answer::Answer;
 use crate::chain::ENVELOPE;
 use crate::driver::Input;
 use crate::event::RaftEvent;
@@ -35,7 +36,7 @@ pub trait StateMachine: Send {
 }
 
 /// Where a proposer waits.
-pub(crate) type Reply = Box<dyn FnOnce(Result<Applied, ProposeError>) + Send>;
+pub(crate) type Reply = Answer<Applied>;
 
 /// A proposal in the log.
 pub(crate) struct Waiter {
@@ -138,13 +139,14 @@ impl Applier {
                 Bytes::new()
             };
             while let Some(waiter) = waiters.next_if(|w| w.index <= entry.index) {
-                let same = waiter.index == entry.index && waiter.term == entry.term;
-                let outcome = if same {
-                    Ok(Applied { index: entry.index, term: entry.term, reply: reply.clone() })
-                } else {
-                    Err(ProposeError::Dropped)
-                };
-                (waiter.reply)(outcome);
+                waiter.reply.give(match waiter.index == entry.index {
+                    true if waiter.term == entry.term => {
+                        Ok(Applied { index: entry.index, term: entry.term, reply: reply.clone() })
+                    }
+                    // What is applied at an index is all that ever will be.
+                    true => Err(ProposeError::Dropped),
+                    false => Err(ProposeError::Stopped),
+                });
             }
         }
         replica.mark = mark;

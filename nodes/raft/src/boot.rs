@@ -50,7 +50,8 @@ pub async fn start(
     let voters = members.all.iter().map(|m| m.id).collect();
     let fresh = ConfState { voters, ..ConfState::default() };
     let disk = host.disk();
-    let recovered = recover(&disk, config.wal_segment.0, &groups, &fresh).await?;
+    let salt = host.rng("wal_salt", 0).below(1 << 32) as u32;
+    let recovered = recover(&disk, config.wal_segment.0, &groups, &fresh, salt).await?;
     if let Some((segment, offset, bytes)) = recovered.cut {
         host.emit(RaftEvent::TailCut { group: 0, segment, offset, bytes });
     }
@@ -147,6 +148,7 @@ fn run(
     driver.tasks.push(apply_thread.spawn("raft_apply", applier.run()));
     let taker = Taker {
         host: host.clone(),
+        plants: driver.plants,
         thread: snapshot_thread.clone(),
         replicas: driver.replicas.clone(),
         jobs: driver.take.clone(),
@@ -173,6 +175,8 @@ fn plants(host: &Host) -> Plants {
         ack_before_fsync: planted("ack_before_fsync"),
         vote_not_persisted: planted("vote_not_persisted"),
         hardstate_without_sync: planted("hardstate_without_sync"),
+        own_log_before_fsync: planted("own_log_before_fsync"),
+        compact_before_snapshot_durable: planted("compact_before_snapshot_durable"),
     }
 }
 

@@ -110,6 +110,8 @@ pub(crate) struct Plants {
     pub(crate) ack_before_fsync: bool,
     pub(crate) vote_not_persisted: bool,
     pub(crate) hardstate_without_sync: bool,
+    pub(crate) own_log_before_fsync: bool,
+    pub(crate) compact_before_snapshot_durable: bool,
 }
 
 /// Where time stands, in ticks since a random phase before boot.
@@ -310,8 +312,8 @@ impl Driver {
         self.awaited.store(awaited, Ordering::SeqCst);
         self.apply.push_all(&mut self.apply_jobs);
         let wait = self.groups.iter().filter(|g| !g.installing).map(Group::ticks_to_event).min();
-        // A ticker whose missed ticks are dropped notices a hold by its own lateness, so it has to look
-        // often: what fell due before the next look counts as lived through.
+        // A ticker whose missed ticks are dropped notices a hold by its own lateness, so it has to
+        // look often: what fell due before the next look counts as lived through.
         let wait = match self.config.missed_ticks.0 {
             "drop" => Some(wait.unwrap_or(LOOK_TICKS).min(LOOK_TICKS)),
             _ => wait,
@@ -360,7 +362,7 @@ impl Driver {
         self.tasks.drain(..).for_each(Task::cancel);
         self.inbox.abandon();
         let shared = self.shared.clone();
-        // Proposers learn of the end from their dropped replies.
+        // Proposers and readers learn of the end from their dropped answers.
         drop(self);
         shared.finish(outcome);
     }

@@ -31,6 +31,9 @@ macro_rules! events {
         }
 
         impl RaftEvent {
+            /// The words of all events, for triggers.
+            pub const WORDS: &'static [&'static str] = &[$($word),*];
+
             /// The group it is about; 0 for facts about the log file, which groups share.
             pub fn group(&self) -> u32 {
                 match self { $( RaftEvent::$name { group, .. } => *group, )* }

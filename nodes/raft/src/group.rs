@@ -14,13 +14,14 @@ use raft::eraftpb::{Entry, Message, MessageType};
 use raft::{RawNode, StateRole};
 
 use crate::ProposeError;
+use crate::answer::Answer;
 use crate::apply::{Reply, Waiter};
 use crate::config::Config;
 use crate::event::RaftEvent;
 use crate::log::LogStore;
 
 /// Where a reader waits.
-pub(crate) type ReadReply = Box<dyn FnOnce(Result<(), ProposeError>) + Send>;
+pub(crate) type ReadReply = Answer<()>;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Seen {
@@ -212,7 +213,7 @@ impl Group {
         let refused = || Err(ProposeError::NotLeader { leader });
         let asked = self.asked.drain(..).flat_map(|(_, replies)| replies);
         for reply in asked.chain(self.reading.drain(..)) {
-            reply(refused());
+            reply.give(refused());
         }
     }
 
@@ -225,7 +226,7 @@ impl Group {
         if !self.is_leader() {
             let leader = self.leader();
             for reply in replies {
-                reply(Err(ProposeError::NotLeader { leader }));
+                reply.give(Err(ProposeError::NotLeader { leader }));
             }
             return;
         }
@@ -235,14 +236,14 @@ impl Group {
         message.set_entries(entries.into());
         let term = self.raw.raft.term;
         let accepted = self.raw.step(message).is_ok();
-        let last = self.raw.raft.raft_log.last_index();
-        let first = last + 1 - replies.len() as u64;
-        for (index, reply) in (first..).zip(replies) {
-            if accepted {
-                self.waiters.push_back(Waiter { index, term, reply });
-            } else {
-                reply(Err(ProposeError::Dropped));
-            }
+        if accepted {
+            let last = self.raw.raft.raft_log.last_index();
+            let first = last + 1 - replies.len() as u64;
+            let waiter = |(index, reply)| Waiter { index, term, reply };
+            self.waiters.extend((first..).zip(replies).map(waiter));
+        } else {
+            // Raft takes all entries of a message or none, so these are in no log.
+            replies.into_iter().for_each(|reply| reply.give(Err(ProposeError::Dropped)));
         }
         self.observe(host, false);
     }
@@ -284,7 +285,7 @@ impl Group {
     pub(crate) fn release_reads(&mut self) {
         let applied = self.applied;
         for (_, reply) in self.behind.extract_if(.., |(index, _)| *index <= applied) {
-            reply(Ok(()));
+            reply.give(Ok(()));
         }
     }
 
@@ -297,11 +298,14 @@ impl Group {
         self.waiters.drain(..n).collect()
     }
 
-    /// Entries of `term` now lie at `first` and after: whoever proposed others there has lost.
+    /// Entries of `term` now lie at `first` and after, in place of what was proposed here. That is
+    /// no loss yet: they are not committed, another node may still hold the old ones, win with them
+    /// and commit them (figure 8 of the Raft paper). Only what is *applied* there decides, and this
+    /// node does not keep who waits until then, so nobody knows.
     pub(crate) fn overwritten(&mut self, first: u64, term: u64) {
         while self.waiters.back().is_some_and(|w| w.index >= first && w.term < term) {
             let waiter = self.waiters.pop_back().expect("looked at above");
-            (waiter.reply)(Err(ProposeError::Dropped));
+            waiter.reply.give(Err(ProposeError::Stopped));
         }
     }
 

@@ -9,6 +9,7 @@
 //!
 //! Left out: changes of membership, leader transfer, reads from followers.
 
+mod answer;
 mod apply;
 mod boot;
 mod chain;
@@ -38,17 +39,21 @@ pub use chain::{GENESIS, chain};
 pub use config::Config;
 pub use snapshot::file::Image;
 
-use apply::Reply;
+use answer::Answer;
 use driver::Input;
-use group::ReadReply;
 use mailbox::Mailbox;
 
-/// Deliberate defects that this crate's checks must catch, each with what it does.
+/// Deliberate defects that checks must catch, each with what it does. The first four break a promise
+/// that leaves the node in a message, so checks that listen to it name the node at once. The last
+/// two break none that can be heard: only a power loss brings them out, and only a check that looks
+/// at what is left of acknowledged writes, `acked_durable`, is sure to see it.
 pub const PLANTS: &[(&str, &str)] = &[
     ("vote_before_fsync", "a vote leaves before the disk has it"),
     ("ack_before_fsync", "a follower acknowledges entries before its disk has them"),
     ("vote_not_persisted", "the hard state is written without the vote"),
     ("hardstate_without_sync", "a change of term or vote alone is not synced"),
+    ("own_log_before_fsync", "a leader counts its own entries before its disk has them"),
+    ("compact_before_snapshot_durable", "a snapshot replaces the log before its file is synced"),
 ];
 
 /// Longest body of a proposal.
@@ -75,9 +80,9 @@ pub enum ProposeError {
         /// Who leads, as far as this node knows.
         leader: u64,
     },
-    /// Refused, or replaced in the log by another leader's entries: it is surely not applied.
+    /// It never entered a log, or another entry was applied at its place: it is surely not applied.
     Dropped,
-    /// Nobody here will learn what became of it: it may be applied.
+    /// Nobody here will learn what became of it: it may be applied, now or later.
     Stopped,
 }
 
@@ -150,8 +155,8 @@ impl Raft {
     }
 
     /// Like `propose`, for many at a time: `reply` is called with the outcome, on a thread of the
-    /// driver, and must not take long; it is dropped if nobody will learn the outcome. `data_crc`
-    /// is the crc32 of `data`, on which the log will rely.
+    /// driver, and must not take long. It is always called: with `Stopped` if nobody will learn the
+    /// outcome. `data_crc` is the crc32 of `data`, on which the log will rely.
     pub fn propose_with(
         &self,
         group: u32,
@@ -167,7 +172,7 @@ impl Raft {
             return;
         }
         let context = chain::seal(context, data_crc);
-        let reply: Reply = Box::new(reply);
+        let reply = Answer::new(reply);
         drop(self.shared.inbox.push(Input::Propose { group, context, data, reply }));
     }
 
@@ -194,7 +199,7 @@ impl Raft {
             reply(Err(ProposeError::Dropped));
             return;
         }
-        let reply: ReadReply = Box::new(reply);
+        let reply = Answer::new(reply);
         drop(self.shared.inbox.push(Input::Read { group, reply }));
     }
 

@@ -71,6 +71,7 @@ impl<T> Mailbox<T> {
         }
         let mut inner = self.lock();
         if inner.closed {
+            drop(inner);
             items.clear();
             return false;
         }

@@ -33,6 +33,9 @@ impl Driver {
             let ack = self.greatest_ack(at, &messages);
             let number = ready.number();
             self.groups[at].raw.advance_append_async(ready);
+            if self.plants.own_log_before_fsync && self.groups[at].is_leader() {
+                self.groups[at].raw.on_persist_ready(number);
+            }
             let completes = Completes::Ready { number, messages, ack, installed };
             if wrote || self.groups[at].outstanding > 0 {
                 self.groups[at].outstanding += 1;
@@ -57,7 +60,8 @@ impl Driver {
         self.layout.mark(group.id, mark, &conf);
         group.raw.mut_store().install(mark, conf);
         group.installing = true;
-        // Whoever proposed an entry that the snapshot covers cannot learn what became of it.
+        // Whoever proposed an entry that the snapshot covers cannot learn what became of it; being
+        // dropped answers that.
         drop(group.waiters_to(mark.index));
         self.apply_jobs.push(ApplyJob::Install { group: group.id, mark });
         Some(mark)
@@ -149,7 +153,8 @@ impl Driver {
         let entries = ready.take_committed_entries();
         let group = &mut self.groups[at];
         let committed = group.raw.raft.raft_log.committed;
-        if committed > group.committed {
+        // Not `>`: that a commit index never falls is a promise for checks to see broken.
+        if committed != group.committed {
             group.committed = committed;
             if let Some(Mark { index, term, chain }) = group.raw.store().mark(committed) {
                 self.host.emit(RaftEvent::Committed { group: group.id, index, term, chain });

@@ -14,4 +14,8 @@ mod wire;
 
 pub use config::{Config, Own};
 pub use raft_driver::PLANTS;
+
+/// Every event that a store node records, by word.
+pub const EVENTS: &[&[&str]] = &[raft_driver::event::RaftEvent::WORDS, &["serving"]];
+
 pub use server::run;

@@ -216,12 +216,15 @@ fn put_reply(outcome: Result<Applied, ProposeError>) -> Reply {
     match outcome {
         Ok(applied) => match applied.reply[..].try_into() {
             Ok(version) => Reply::Done { version: u64::from_le_bytes(version) },
-            Err(_) => Reply::Lost,
+            // The state machine refused the command and did nothing, on every node alike.
+            Err(_) => Reply::Refused,
         },
         Err(error) => refusal(error),
     }
 }
 
+/// `Busy` promises that surely nothing happened, and the client repeats the put on its strength; so
+/// only an error that promises the same may become one.
 fn refusal(error: ProposeError) -> Reply {
     match error {
         ProposeError::NotLeader { leader } => Reply::Redirect { leader },

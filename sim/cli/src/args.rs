@@ -1,8 +1,8 @@
 //! What may be typed. Commands stand in help by what they are for; `HELP` is written by hand because a
 //! newcomer reads it first, and a test holds it against the commands that exist.
 //!
-//! A seed is a decimal or `0x` number; seeds are a half-open range `A..B`. `--seed` defaults to
-//! `MADSIM_TEST_SEED`, as in every program on madsim, and else to 0.
+//! A seed is a decimal or `0x` number; seeds are a half-open range `A..B`. `--seed` defaults to the seed of
+//! the plan that is replayed, else to `MADSIM_TEST_SEED`, as in every program on madsim, and else to 0.
 
 use std::ops::Range;
 use std::path::PathBuf;
@@ -124,7 +124,7 @@ pub struct Changes {
     /// Another value for a key that `show` prints, or its last part where that is unambiguous.
     #[arg(long = "set", value_name = "KEY=VALUE", value_parser = setting)]
     pub sets: Vec<(String, String)>,
-    /// A plan file that replaces the scenario's faults.
+    /// A plan file that replaces the scenario's faults; its seed is the default of `--seed`.
     #[arg(long, value_name = "FILE")]
     pub plan: Option<PathBuf>,
     /// Plant a defect; may be given several times.
@@ -143,7 +143,7 @@ pub struct Changes {
 pub struct Run {
     /// A scenario's name, or a path that ends in .toml.
     pub scenario: String,
-    /// The seed [default: MADSIM_TEST_SEED, else 0].
+    /// The seed [default: that of --plan, else MADSIM_TEST_SEED, else 0].
     #[arg(long, value_parser = seed)]
     pub seed: Option<u64>,
     #[command(flatten)]
@@ -170,7 +170,7 @@ pub struct Run {
 pub struct Verify {
     /// A scenario's name, or a path that ends in .toml.
     pub scenario: String,
-    /// The seed [default: MADSIM_TEST_SEED, else 0].
+    /// The seed [default: that of --plan, else MADSIM_TEST_SEED, else 0].
     #[arg(long, value_parser = seed)]
     pub seed: Option<u64>,
     /// Several seeds instead: from A up to but not including B.
@@ -197,7 +197,8 @@ pub struct Sweep {
     /// Where results are kept, and resumed from [default: below target/sweeps].
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
-    /// Begin no seed after the scenario's ci.seconds; `all` without --seeds does so anyway.
+    /// Begin no seed after the scenario's ci.seconds, and fail with fewer than ci.seeds; `all` without
+    /// --seeds does so anyway.
     #[arg(long)]
     pub ci: bool,
     #[command(flatten)]

@@ -1,5 +1,7 @@
 //! What differs between two texts, line by line: the longest common subsequence stays, the rest is marked.
 //! Texts are short, so the square table is no matter.
+//!
+//! For `bless --check`, which shows what would change; it is no patch format and carries no line numbers.
 
 /// Lines of the difference: ` ` both, `-` only before, `+` only after; `None` if nothing differs.
 pub fn diff(before: &str, after: &str) -> Option<String> {

@@ -1,5 +1,7 @@
 //! `explain WORD`: what a word means and which parameters it takes. All of it comes from where the word is
 //! declared; nothing is said twice.
+//!
+//! A word that is none is wrong usage, and the answer names the nearest one.
 
 use host::settings::Field;
 use kernel::outcome::exit;

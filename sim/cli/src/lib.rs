@@ -7,7 +7,8 @@
 
 #[cfg(not(madsim))]
 compile_error!(
-    "the simulator needs `--cfg madsim`; build from the project's folder, where .cargo/config.toml sets it, and without RUSTFLAGS in the environment"
+    "the simulator needs `--cfg madsim`; build from the project's folder, where .cargo/config.toml \
+     sets it, and without RUSTFLAGS in the environment"
 );
 
 mod args;

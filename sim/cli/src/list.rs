@@ -1,5 +1,7 @@
 //! `list`: the words there are. In JSON `{scenarios: [{name, title}], studies, nodes, workloads, faults,
 //! checks, plants}`, where all but scenarios are lists of words.
+//!
+//! The lists are the registry's own, so a word that is listed is a word that works; `explain` tells more.
 
 use kernel::outcome::exit;
 use serde_json::json;

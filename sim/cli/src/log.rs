@@ -1,5 +1,7 @@
 //! `--log FILTER`: the kernel's own telling of a run, as it happens, on stderr. A line shows virtual time and
 //! host and no wall clock, so that two runs of one seed log the same text.
+//!
+//! It is for whoever works on the machinery; what a run means is told by its story and its trace.
 
 use std::fmt::{self, Write as _};
 

@@ -12,7 +12,7 @@ use kernel::plan::artifact;
 use kernel::run::Options;
 use kernel::scenario::Scenario;
 
-use crate::args::{Format, Run, TraceLevel, seed_or_default};
+use crate::args::{Format, Run, TraceLevel};
 use crate::log;
 use crate::report::{Digest, Page};
 use crate::session::{Failure, Session, write_whole};
@@ -21,7 +21,6 @@ use crate::terminal::{Paint, err, out};
 
 /// Runs a seed and prints what it came to.
 pub fn run(session: &Session, args: &Run) -> Result<i32, Failure> {
-    let seed = seed_or_default(args.seed).map_err(Failure::usage)?;
     let scenario = session.scenario(&args.scenario, &args.changes.sets)?;
     let level = match (args.trace, args.format) {
         (Some(TraceLevel::Off), _) => Trace::Off,
@@ -30,7 +29,8 @@ pub fn run(session: &Session, args: &Run) -> Result<i32, Failure> {
         (_, Format::Json) => Trace::Off,
     };
     let level = if level == Trace::Off && args.log.is_some() { Trace::Short } else { level };
-    let options = session.options(&scenario, seed, &args.changes, level)?;
+    let options = session.options(&scenario, args.seed, &args.changes, level)?;
+    let seed = options.seed;
     let cure = if args.no_cure { None } else { session.cure(&scenario)? };
     if let Some(filter) = &args.log {
         log::start(filter)?;

@@ -16,7 +16,7 @@ use kernel::registry::Registry;
 use kernel::run::Options;
 use kernel::scenario::Scenario;
 
-use crate::args::Changes;
+use crate::args::{Changes, seed_or_default};
 
 /// Why a command ends before it has a verdict.
 #[derive(Debug)]
@@ -92,11 +92,12 @@ impl Session {
         cure.map(|name| self.scenario(name, &[])).transpose()
     }
 
-    /// Options of a run with these changes.
+    /// Options of a run with these changes. Without a seed that was typed, it is the plan's, else that of
+    /// the environment, else 0.
     pub fn options(
         &self,
         scenario: &Scenario,
-        seed: u64,
+        seed: Option<u64>,
         changes: &Changes,
         trace: Trace,
     ) -> Result<Options, Failure> {
@@ -108,8 +109,9 @@ impl Session {
         for word in &changes.mute {
             known(word, self.registry.checks.iter().map(|c| c.word), "there is no check")?;
         }
-        let nodes = scenario.cluster.hosts;
-        let plan = changes.plan.as_deref().map(|path| self.plan(path, nodes)).transpose()?;
+        let plan = changes.plan.as_deref().map(|path| self.plan(path, scenario)).transpose()?;
+        let planned = plan.as_ref().and_then(|p| p.seed);
+        let seed = seed_or_default(seed.or(planned)).map_err(Failure::usage)?;
         Ok(Options {
             weave: changes.weave,
             plants: changes.plants.clone(),
@@ -120,7 +122,8 @@ impl Session {
         })
     }
 
-    fn plan(&self, path: &Path, nodes: u64) -> Result<Plan, Failure> {
+    /// A plan file, which must be of this scenario if it says of which it is.
+    fn plan(&self, path: &Path, scenario: &Scenario) -> Result<Plan, Failure> {
         let size = fs::metadata(path).map_err(|e| Failure::io(path, &e))?.len();
         let name = path.display().to_string();
         if size > FILE_MAX as u64 {
@@ -129,7 +132,15 @@ impl Session {
         let bytes = fs::read(path).map_err(|e| Failure::io(path, &e))?;
         let text =
             String::from_utf8(bytes).map_err(|_| Failure::data(format!("{name}: not UTF-8")))?;
-        Plan::parse(&name, &text, self.registry, nodes).map_err(|p| Failure::data(join(&p)))
+        let plan = Plan::parse(&name, &text, self.registry, scenario.cluster.hosts);
+        let plan = plan.map_err(|p| Failure::data(join(&p)))?;
+        match &plan.scenario {
+            Some(of) if *of != scenario.name => Err(Failure::data(format!(
+                "{name}: plan.scenario: this is a plan of `{of}`, not of `{}`",
+                scenario.name
+            ))),
+            _ => Ok(plan),
+        }
     }
 }
 

@@ -1,4 +1,6 @@
-//! `show SCENARIO`: every value in force and where it comes from; with `--seed` also what that seed draws.
+//! `show SCENARIO`: every value in force and where it comes from; with `--seed` also what that seed draws:
+//! the plan with selectors and triggers still symbolic, and the configuration with its ranges resolved. Its
+//! keys are those that `--set` takes.
 
 use kernel::draw::Draws;
 use kernel::outcome::exit;

@@ -1,15 +1,16 @@
 //! A sweep for people, as nextest ends: one line to paste per failure, what was reached now and then, what
-//! the faults did, what was measured, and for a clean sweep the failure rate that it excludes.
+//! the faults did, what was measured, and for a clean sweep the failure rate that it excludes. Measures that
+//! count something also say in how many seeds it was seen: the share of seeds with a needless election.
 
 use std::ops::Range;
 use std::path::Path;
 
 use kernel::outcome::exit;
-use kernel::scenario::Scenario;
+use kernel::scenario::{Scenario, Symptom};
 
 use crate::args::{Changes, quoted};
 use crate::table::{row, table};
-use crate::tally::{Tally, quantity};
+use crate::tally::{Spread, Tally, quantity};
 use crate::terminal::{Paint, grouped};
 
 /// A sweep and what is needed to talk about it.
@@ -38,6 +39,7 @@ impl Summary<'_> {
             exit::NOT_SHOWN if self.tally.share_reached(self.scenario) == Some(false) => {
                 paint.bad("NOT SHOWN")
             }
+            exit::LIMIT if self.tally.too_few(self.scenario) => paint.bad("OUT OF TIME"),
             exit::INTERRUPTED => paint.warn("INTERRUPTED"),
             _ => paint.bad("FAIL"),
         };
@@ -57,7 +59,7 @@ impl Summary<'_> {
         let parts = [self.failures(paint), self.sometimes(paint), self.faults(), self.measures()];
         let mut text: String =
             parts.into_iter().filter(|p| !p.is_empty()).map(|p| format!("{p}\n")).collect();
-        text.push_str(&self.verdict());
+        text.push_str(&self.verdict(paint));
         text
     }
 
@@ -100,18 +102,45 @@ impl Summary<'_> {
         section("faults", Some(row(["", "drawn", "fired", "effects"])), rows)
     }
 
-    fn measures(&self) -> String {
-        let told = |name: &String| {
-            let (p50, max, unit) = self.tally.measure(name)?;
-            Some(row([name, &quantity(p50, unit), &quantity(max, unit)]))
-        };
-        let rows: Vec<Vec<String>> = self.scenario.columns.iter().filter_map(told).collect();
-        section("measures", Some(row(["", "p50", "max"])), rows)
+    /// The scenario's columns, and what else its symptoms are about.
+    fn names(&self) -> Vec<&String> {
+        let mut names: Vec<&String> = self.scenario.columns.iter().collect();
+        for (_, symptom) in self.scenario.shows.iter().flat_map(|s| &s.symptoms) {
+            if let Symptom::Measured { name, .. } = symptom
+                && !names.contains(&name)
+            {
+                names.push(name);
+            }
+        }
+        names
     }
 
-    fn verdict(&self) -> String {
+    fn measures(&self) -> String {
+        let told = |name: &String| {
+            let Spread { p50, max, unit, seeds, seeds_nonzero } = self.tally.measure(name)?;
+            let seen = seeds_nonzero.map_or(String::new(), |n| {
+                format!("{} of {}", grouped(n as u64), grouped(seeds as u64))
+            });
+            Some(row([name, &quantity(p50, unit), &quantity(max, unit), &seen]))
+        };
+        let rows: Vec<Vec<String>> = self.names().into_iter().filter_map(told).collect();
+        section("measures", Some(row(["", "p50", "max", "in seeds"])), rows)
+    }
+
+    fn verdict(&self, paint: Paint) -> String {
         let t = self.tally;
         let mut text = String::new();
+        if t.cut_short {
+            let (done, limit) = (grouped(t.seeds), self.scenario.ci.seconds);
+            let all = grouped(self.seeds.end - self.seeds.start);
+            let line =
+                format!("out of time: ci.seconds = {limit} passed after {done} of {all} seeds");
+            let rest = match t.too_few(self.scenario) {
+                true => format!(", and ci.seeds asks for {}", grouped(self.scenario.ci.seeds)),
+                false => String::new(),
+            };
+            text.push_str(&format!("  {}\n", paint.bad(&format!("{line}{rest}"))));
+        }
         if let Some(shows) = &self.scenario.shows {
             let wanted = host::unit::show_ratio(shows.share);
             let (shown, seeds) = (grouped(t.shown), grouped(t.seeds));

@@ -3,6 +3,10 @@
 //! missing seeds are run, and what comes out is what an uninterrupted sweep gives. A default folder that
 //! is complete is begun anew, since whoever types the same sweep again wants to see it run.
 //!
+//! `--ci`, and `all` without `--seeds`, begin no seed after the scenario's `ci.seconds`. A sweep that is cut
+//! short by that says so, and fails (exit 8) if it has not finished `ci.seeds` seeds: a slow day is no pass.
+//! Typed again, it goes on where it was cut.
+//!
 //! In JSON one line per seed, the object that `run` prints with `cure` null, and then the summary
 //! (`tally`). A seed that the machinery itself could not run has the verdict `unknown`.
 
@@ -65,7 +69,7 @@ pub fn sweep(session: &Session, args: &Sweep) -> Result<i32, Failure> {
     let mut orders = Vec::new();
     for asked in names {
         let scenario = session.scenario(&asked, &args.changes.sets)?;
-        let options = session.options(&scenario, 0, &args.changes, Trace::Off)?;
+        let options = session.options(&scenario, Some(0), &args.changes, Trace::Off)?;
         let seeds = args.seeds.clone().unwrap_or(0..scenario.ci.seeds);
         orders.push(Order { session, args, asked, scenario, options, seeds });
     }
@@ -128,6 +132,7 @@ impl Order<'_> {
             return Ok(exit::INTERRUPTED);
         }
         board.emit_kept(u64::MAX);
+        board.tally.cut_short = board.tally.seeds < self.seeds.end - self.seeds.start;
         board.ledger.tidy()?;
         let code = board.tally.exit_code(&self.scenario);
         board.finish(code);

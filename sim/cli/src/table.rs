@@ -1,4 +1,6 @@
 //! Tables without lines: columns two spaces apart, numbers to the right, indented under what they belong to.
+//! Also the two ways to make text fit: cut to a length, or broken into lines. Widths are counted in
+//! characters, never in bytes, and no line ends in white space.
 
 use tabled::builder::Builder;
 use tabled::settings::object::Columns;

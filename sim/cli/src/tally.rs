@@ -2,8 +2,10 @@
 //! earlier sweep, so that a resumed sweep sums up to the same text as one that was never interrupted.
 //!
 //! In JSON: `{summary: {scenario, seeds, failed, shown, vacuous, sometimes: [{name, count, seeds}], faults:
-//! [{kind, drawn, fired, effects}], measures: {name: {unit, p50, max}}, upper_bound_95, seconds,
-//! interrupted, exit}}`. `seeds` counts finished seeds; `upper_bound_95` is null once a seed has failed.
+//! [{kind, drawn, fired, effects}], measures: {name: {unit, p50, max, seeds_nonzero}}, upper_bound_95,
+//! seconds, cut_short, interrupted, exit}}`. `seeds` counts finished seeds, `seeds_nonzero` those in which a
+//! count was 1 or more (null for other units); `upper_bound_95` is null once a seed has failed; `cut_short`
+//! is true if time ran out before the seeds did.
 //!
 //! A scenario with `[shows]` is shown by a sweep when its share of seeds shows it; a single seed that does
 //! not is no failure then. A `sometimes` that no seed reached fails only a sweep of the size that the
@@ -43,6 +45,21 @@ pub struct Reached {
 /// What became of a kind of fault: lines drawn, lines that acted, effects.
 pub type Acts = [u64; 3];
 
+/// What seeds measured.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Spread<'a> {
+    /// The median.
+    pub p50: f64,
+    /// The greatest value.
+    pub max: f64,
+    /// The unit, as JSON names it.
+    pub unit: &'a str,
+    /// In how many seeds it was measured.
+    pub seeds: usize,
+    /// In how many of them a count was 1 or more; `None` for other units.
+    pub seeds_nonzero: Option<usize>,
+}
+
 /// Sums over seeds.
 #[derive(Clone, Debug, Default)]
 pub struct Tally {
@@ -56,6 +73,8 @@ pub struct Tally {
     pub vacuous: u64,
     /// The first of the seeds that failed.
     pub failures: Vec<Failed>,
+    /// Time ran out before all seeds had begun.
+    pub cut_short: bool,
     /// `sometimes` checks by word.
     pub sometimes: BTreeMap<String, Reached>,
     /// Faults by word.
@@ -117,11 +136,19 @@ impl Tally {
         self.sometimes.iter().filter(|(_, r)| r.count == 0).map(|(name, _)| name.as_str()).collect()
     }
 
+    /// Whether time ran out before as many seeds had finished as the scenario asks CI for.
+    pub fn too_few(&self, scenario: &Scenario) -> bool {
+        self.cut_short && self.seeds < scenario.ci.seeds
+    }
+
     /// The sweep's exit code.
     pub fn exit_code(&self, scenario: &Scenario) -> i32 {
         let mut codes: Vec<i32> = self.codes.iter().copied().collect();
+        if self.too_few(scenario) {
+            codes.push(exit::LIMIT);
+        }
         if self.seeds == 0 {
-            codes.push(exit::VACUOUS);
+            codes.extend((!self.cut_short).then_some(exit::VACUOUS));
         } else if self.share_reached(scenario) == Some(false)
             || !self.unreached(scenario).is_empty()
         {
@@ -136,13 +163,15 @@ impl Tally {
         clean.then(|| 1.0 - 0.05f64.powf(1.0 / self.seeds as f64))
     }
 
-    /// Median and maximum of a measure, and its unit.
-    pub fn measure(&self, name: &str) -> Option<(f64, f64, &str)> {
+    /// A measure over all seeds.
+    pub fn measure(&self, name: &str) -> Option<Spread<'_>> {
         let (unit, values) = self.measures.get(name)?;
         let mut sorted = values.clone();
         sorted.sort_by(f64::total_cmp);
-        let median = sorted.get(sorted.len().saturating_sub(1) / 2)?;
-        Some((*median, *sorted.last()?, unit.as_str()))
+        let p50 = *sorted.get(sorted.len().saturating_sub(1) / 2)?;
+        let nonzero = values.iter().filter(|v| **v >= 1.0).count();
+        let seeds_nonzero = (unit == "count").then_some(nonzero);
+        Some(Spread { p50, max: *sorted.last()?, unit, seeds: values.len(), seeds_nonzero })
     }
 
     /// The summary as JSON.
@@ -152,13 +181,18 @@ impl Tally {
             .iter()
             .map(|(name, r)| json!({"name": name, "count": r.count, "seeds": r.seeds}))
             .collect();
-        let fault = |(kind, [drawn, fired, effects]): (&String, &Acts)| json!({"kind": kind, "drawn": drawn, "fired": fired, "effects": effects});
+        let fault = |(kind, acts): (&String, &Acts)| {
+            let [drawn, fired, effects] = acts;
+            json!({"kind": kind, "drawn": drawn, "fired": fired, "effects": effects})
+        };
         let measures: Map<String, Value> = self
             .measures
             .keys()
             .filter_map(|name| {
-                let (p50, max, unit) = self.measure(name)?;
-                Some((name.clone(), json!({"unit": unit, "p50": p50, "max": max})))
+                let Spread { p50, max, unit, seeds_nonzero, .. } = self.measure(name)?;
+                let spread =
+                    json!({"unit": unit, "p50": p50, "max": max, "seeds_nonzero": seeds_nonzero});
+                Some((name.clone(), spread))
             })
             .collect();
         json!({"summary": {
@@ -172,6 +206,7 @@ impl Tally {
             "measures": measures,
             "upper_bound_95": self.upper_bound(),
             "seconds": seconds,
+            "cut_short": self.cut_short,
             "interrupted": code == exit::INTERRUPTED,
             "exit": code,
         }})
@@ -231,7 +266,22 @@ mod tests {
         assert_eq!(tally.failures[0].what, "liveness");
         assert_eq!(tally.sometimes["leader_changed"], Reached { count: 3, seeds: 2 });
         assert_eq!(tally.faults["crash"], [6, 3, 27]);
-        assert_eq!(tally.measure("no_leader_max"), Some((7.0, 9.0, "ms")));
+        let spread = tally.measure("no_leader_max").unwrap();
+        assert_eq!((spread.p50, spread.max, spread.unit, spread.seeds), (7.0, 9.0, "ms", 3));
+        assert_eq!(spread.seeds_nonzero, None);
         assert_eq!(worst(tally.codes.iter().copied()), exit::LIVENESS);
+    }
+
+    #[test]
+    fn a_count_knows_in_how_many_seeds_it_was_seen() {
+        let mut tally = Tally::default();
+        for (seed, n) in [(0, 0), (1, 3), (2, 0), (3, 1)] {
+            tally.add(&json!({
+                "seed": seed, "verdict": "pass", "class": null,
+                "measures": {"needless_elections": n}, "units": {"needless_elections": "count"},
+            }));
+        }
+        let spread = tally.measure("needless_elections").unwrap();
+        assert_eq!((spread.seeds_nonzero, spread.seeds, spread.max), (Some(2), 4, 3.0));
     }
 }

@@ -17,7 +17,7 @@ use kernel::scenario::Scenario;
 use kernel::verify::{Print, compare};
 use serde_json::json;
 
-use crate::args::{Format, Verify, quoted, seed_or_default};
+use crate::args::{Format, Verify, quoted};
 use crate::session::{Failure, Session, worst};
 use crate::terminal::{Paint, grouped, out};
 use crate::witness::{PERTURB, Testimony, lines, read};
@@ -31,8 +31,10 @@ struct Case<'a> {
 
 /// Verifies every seed and prints a line for each.
 pub fn verify(session: &Session, args: &Verify) -> Result<i32, Failure> {
-    let one = seed_or_default(args.seed).map_err(Failure::usage)?;
-    let seeds = args.seeds.clone().unwrap_or(one..one.saturating_add(1));
+    let seeds: Box<dyn Iterator<Item = Option<u64>>> = match args.seeds.clone() {
+        Some(seeds) => Box::new(seeds.map(Some)),
+        None => Box::new(std::iter::once(args.seed)),
+    };
     let scenario = session.scenario(&args.scenario, &args.changes.sets)?;
     let mut codes = Vec::new();
     for seed in seeds {

@@ -30,7 +30,7 @@ pub fn witness(session: &Session, args: &Witness) -> Result<i32, Failure> {
     let heap = disturbed_heap(args.seed);
     let scenario = session.scenario(&args.scenario, &args.changes.sets)?;
     let level = if args.traced { Trace::Full } else { Trace::Off };
-    let options = session.options(&scenario, args.seed, &args.changes, level)?;
+    let options = session.options(&scenario, Some(args.seed), &args.changes, level)?;
     for other in [args.seed ^ 0x5555, args.seed.wrapping_add(1)] {
         let before = Options { seed: other, perturbed: true, trace: Trace::Off, ..options.clone() };
         kernel::run::run(&scenario, session.registry, &before).map_err(Failure::data)?;
@@ -61,6 +61,8 @@ fn testimony(outcome: &Outcome) -> Value {
     json!({
         "digest": outcome.digest,
         "events": outcome.events,
+        "polls": outcome.polls,
+        "virtual_ns": outcome.virtual_ns,
         "checkpoints": checkpoints,
         "trace": lines(outcome),
     })
@@ -80,6 +82,7 @@ pub fn read(text: &str) -> Option<Testimony> {
         digest: value.get("digest")?.as_str()?.to_string(),
         checkpoints: checkpoints?,
         events: value.get("events")?.as_u64()?,
+        effort: (value.get("polls")?.as_u64()?, value.get("virtual_ns")?.as_u64()?),
     };
     Some(Testimony { print, trace: words("trace")? })
 }
@@ -92,7 +95,7 @@ mod tests {
     fn nonsense_from_a_child_is_no_testimony() {
         assert_eq!(read(""), None);
         assert_eq!(read("{\"digest\":\"00\"}"), None);
-        let text = "{\"digest\":\"00\",\"events\":2,\"checkpoints\":[\"ff\"],\"trace\":[\"a\"]}";
+        let text = r#"{"digest":"00","events":2,"polls":3,"virtual_ns":4,"checkpoints":["ff"],"trace":["a"]}"#;
         let seen = read(text).unwrap();
         assert_eq!((seen.print.checkpoints, seen.print.events), (vec![255], 2));
     }

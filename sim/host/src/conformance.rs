@@ -41,6 +41,10 @@ pub trait Bench: Send + Sync + 'static {
     fn reboot(&self, name: &str) -> BoxFuture<Host>;
     /// Asks the host's node to stop gracefully.
     fn ask_stop(&self, name: &str);
+    /// How late a sleep may end on a machine with nothing else to do.
+    fn sleep_slack(&self) -> Duration {
+        Duration::from_millis(100)
+    }
 }
 
 /// The work kind that the case about exclusive threads charges.

@@ -148,7 +148,7 @@ impl Arm for SimArm {
     fn draw_key(&self, stream: &'static str, key: u64) -> [u8; 32] {
         match self.world() {
             Some(world) => {
-                let owner = (self.host as u64) << 32 | u64::from(self.boot);
+                let owner = world.identity(self.host) << 32 | u64::from(self.boot);
                 world.draws.key(stream, owner, mix(key, 0))
             }
             None => [0; 32],

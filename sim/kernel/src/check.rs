@@ -159,11 +159,6 @@ pub trait Check: Send {
     /// Takes notice of a fact. An `Err` is a violation.
     fn observe(&mut self, fact: &Fact<'_>, view: &View<'_>) -> Result<(), Finding>;
 
-    /// Asked at the end of the run, for claims about the whole.
-    fn conclude(&mut self, _view: &View<'_>) -> Result<(), Finding> {
-        Ok(())
-    }
-
     /// For `eventually`: whether it holds now. Asked after everything is healed.
     fn standing(&self, _view: &View<'_>) -> Standing {
         Standing::Holds

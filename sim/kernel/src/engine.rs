@@ -265,7 +265,11 @@ impl World {
         }
         self.crash(host);
         self.outbox.pop();
-        self.hosts[host].error.clone_from(&error);
+        if let Some(why) = &error
+            && !self.tolerates_panics
+        {
+            self.panic = Some(format!("{} gave up: {why}", self.hosts[host].name));
+        }
         self.outbox.push((host, KernelEvent::Exited { error }));
     }
 

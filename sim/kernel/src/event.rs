@@ -39,6 +39,25 @@ pub enum KernelEvent {
     Fault { kind: String, text: String },
 }
 
+impl KernelEvent {
+    /// The words that a trigger can wait for.
+    pub const WORDS: &'static [&'static str] = &[
+        "booted",
+        "crashed",
+        "power_lost",
+        "stop_asked",
+        "exited",
+        "panicked",
+        "paused",
+        "resumed",
+        "link_cut",
+        "link_healed",
+        "disk_stalled",
+        "disk_goes_on",
+        "fault",
+    ];
+}
+
 impl Event for KernelEvent {
     fn source(&self) -> &'static str {
         match self {
@@ -152,6 +171,11 @@ pub enum ClientEvent {
     ReadBack { client: u64, key: String, found: Option<(u64, u64)> },
     /// After the blackout: a key could not be read at all.
     ReadBackFailed { client: u64, key: String },
+}
+
+impl ClientEvent {
+    /// The words that a trigger can wait for.
+    pub const WORDS: &'static [&'static str] = &["op_invoked", "op_ok", "op_fail", "op_unknown"];
 }
 
 impl Event for ClientEvent {

@@ -22,8 +22,8 @@ pub struct Control<'a> {
     /// The line of the plan that acts; effects are booked to it.
     pub(crate) line: usize,
     pub(crate) rng: Rng,
-    /// Outcomes of power losses: recorded ones when an artifact is replayed, in order.
-    pub(crate) replay: Option<Vec<Vec<Survivor>>>,
+    /// Outcomes of power losses by host, when an artifact is replayed. Who is not named had nothing to lose.
+    pub(crate) replay: Option<Vec<(String, Vec<Survivor>)>>,
     /// Outcomes of the power losses of this act.
     pub(crate) survivors: Vec<(usize, Vec<Survivor>)>,
 }
@@ -54,10 +54,10 @@ impl Control<'_> {
     /// The host loses power: unsynced bytes survive as the draw, or the replayed plan, says.
     pub fn power_loss(&mut self, host: usize) {
         self.world.hosts[host].downs += 1;
-        let exact = match &mut self.replay {
-            Some(list) if !list.is_empty() => Some(list.remove(0)),
-            _ => None,
-        };
+        let name = &self.world.hosts[host].name;
+        let exact = self.replay.as_ref().map(|record| {
+            record.iter().find(|(host, _)| host == name).map_or(Vec::new(), |(_, s)| s.clone())
+        });
         let (effects, survivors) = self.world.power_loss(host, &mut self.rng, exact.as_deref());
         self.survivors.push((host, survivors));
         self.effect(effects);

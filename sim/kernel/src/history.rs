@@ -50,6 +50,8 @@ pub struct Trigger {
     pub line: usize,
     /// The event's word.
     pub word: String,
+    /// On which host; any if nothing is said.
+    pub on: Option<usize>,
     /// How many of them still have to happen.
     pub left: u64,
     /// How long after it the line acts.
@@ -66,6 +68,8 @@ pub struct History {
     /// Moment at which each host took its present role; the latest leader is the leader.
     pub(crate) role_since: Vec<Time>,
     pub(crate) violations: Vec<Violation>,
+    /// A check was violated that nobody expected to be.
+    pub(crate) unsafe_seen: bool,
     pub(crate) trace: Vec<Line>,
     level: Trace,
     /// Whether the plan's triggers listen: during the load.
@@ -87,6 +91,7 @@ impl History {
             roles: vec![None; hosts],
             role_since: vec![0; hosts],
             violations: Vec::new(),
+            unsafe_seen: false,
             trace: Vec::new(),
             level,
             armed: false,
@@ -127,6 +132,7 @@ impl History {
         }
         for (check, finding, expected) in found {
             world.stop |= !expected;
+            self.unsafe_seen |= !expected;
             self.violations.push(violation(world, check, now, finding));
         }
     }
@@ -155,7 +161,8 @@ impl History {
             return;
         }
         for trigger in &mut self.triggers {
-            if trigger.left > 0 && trigger.word == word {
+            let here = trigger.on.is_none_or(|on| on == host);
+            if trigger.left > 0 && here && trigger.word == word {
                 trigger.left -= 1;
                 if trigger.left == 0 {
                     self.due.push((trigger.line, host, trigger.after));
@@ -165,11 +172,6 @@ impl History {
     }
 
     fn write_line(&mut self, world: &mut World, host: usize, at: Time, event: &dyn Event) {
-        let wanted = match self.level {
-            Trace::Off => return,
-            Trace::Short => event.weight() >= Weight::Detail,
-            Trace::Full => true,
-        };
         tracing::debug!(
             target: "wavetank",
             host = world.hosts[host].name,
@@ -178,8 +180,17 @@ impl History {
             "{}",
             event.text()
         );
-        if !wanted || self.trace.len() >= LINES_MAX {
+        let wanted = match self.level {
+            Trace::Off => false,
+            Trace::Short => event.weight() >= Weight::Detail,
+            Trace::Full => true,
+        };
+        if !wanted {
             return;
+        }
+        if self.trace.len() >= LINES_MAX {
+            // The end of a run is worth more than its beginning.
+            self.trace.drain(..LINES_MAX / 2);
         }
         let mark = |h: usize| match self.roles[h] {
             Some(role) if role.mark != '#' && self.overlay.contains(&h) => '~',
@@ -196,18 +207,6 @@ impl History {
             weight: event.weight(),
             marks: (0..world.nodes).map(mark).collect(),
         });
-    }
-
-    /// Asks every check for its last word.
-    pub fn conclude(&mut self, world: &World) {
-        let view = View { world, roles: &self.roles };
-        let now = world.now();
-        for watch in self.watches.iter_mut().filter(|w| !w.failed) {
-            if let Err(finding) = watch.check.conclude(&view) {
-                watch.failed = true;
-                self.violations.push(violation(world, watch.word.clone(), now, finding));
-            }
-        }
     }
 
     /// Closes the measures: what happens later, in the blackout, is not part of them.

@@ -112,6 +112,8 @@ pub enum WhenSpec {
     Event {
         /// The event's word.
         word: String,
+        /// On which host; any if nothing is said.
+        on: Option<String>,
         /// Which occurrence, counted from 1: a range to draw from.
         nth: (u64, u64),
         /// How long after it.
@@ -174,7 +176,7 @@ impl FaultSpec {
             .map_err(|why| reader.problem(&format!("{section}.on"), why));
         let times = counts(&head.times.0, 1, 1000)
             .map_err(|why| reader.problem(&format!("{section}.times"), why));
-        let when = WhenSpec::read(reader, &section);
+        let when = WhenSpec::read(reader, registry, &section, nodes);
         let mut params = Params::new();
         reader.fields(&section, "", &word.fields, &mut |name, text| {
             params.insert(name.to_string(), text.to_string());
@@ -213,14 +215,16 @@ impl FaultSpec {
             let params = self.params.iter().map(|(k, v)| (k.clone(), pick(v))).collect();
             let when = match &self.when {
                 WhenSpec::At(span) => When::At(within(&mut rng, *span)),
-                WhenSpec::Event { word, nth, after } => When::Event {
+                WhenSpec::Event { word, on, nth, after } => When::Event {
                     word: word.clone(),
+                    on: on.clone(),
                     nth: rng.between(nth.0, nth.1),
                     after: within(&mut rng, *after),
                 },
             };
             let (kind, on) = (self.kind.clone(), self.on.clone());
-            out.push(Drawn { kind, params, on, when, lasts: within(&mut rng, self.lasts) });
+            let lasts = within(&mut rng, self.lasts);
+            out.push(Drawn { kind, params, on, when, lasts, origin: (line, n) });
         }
     }
 }
@@ -230,10 +234,16 @@ fn within(rng: &mut Rng, span: Span) -> Time {
 }
 
 impl WhenSpec {
-    fn read(reader: &mut Reader<'_>, section: &str) -> Option<WhenSpec> {
+    fn read(
+        reader: &mut Reader<'_>,
+        registry: &Registry,
+        section: &str,
+        nodes: u64,
+    ) -> Option<WhenSpec> {
         let path = format!("{section}.when");
         if reader.doc.has_table(&path) {
             let word = reader.one(&path, "event");
+            let on = reader.one(&path, "on");
             let nth = reader.one(&path, "nth").unwrap_or("1".into());
             let after = reader.one(&path, "after").unwrap_or("0ns".into());
             reader.expect(section, "when");
@@ -241,10 +251,20 @@ impl WhenSpec {
                 .map_err(|why| reader.problem(&format!("{path}.nth"), why));
             let after = <Span as Setting>::parse(&after, "0ns..24h")
                 .map_err(|why| reader.problem(&format!("{path}.after"), why));
-            if word.is_none() {
-                reader.problem(&path, "a trigger names its `event`");
+            match &word {
+                None => reader.problem(&path, "a trigger names its `event`"),
+                Some(word) if !registry.event_words().contains(&word.as_str()) => {
+                    let near = host::settings::nearest(word, registry.event_words());
+                    let hint = near.map_or(String::new(), |w| format!("; did you mean `{w}`?"));
+                    reader.problem(&format!("{path}.event"), format!("no event `{word}`{hint}"));
+                }
+                Some(_) => {}
             }
-            return Some(WhenSpec::Event { word: word?, nth: nth.ok()?, after: after.ok()? });
+            if let Some(host) = on.as_ref().filter(|h| !is_node(h, nodes)) {
+                let text = format!("no host `{host}`; hosts are n1 to n{nodes}");
+                reader.problem(&format!("{path}.on"), text);
+            }
+            return Some(WhenSpec::Event { word: word?, on, nth: nth.ok()?, after: after.ok()? });
         }
         let text = reader.one(section, "when").unwrap_or("0ns".into());
         reader.note(&path);
@@ -267,6 +287,8 @@ pub enum When {
     Event {
         /// The event's word.
         word: String,
+        /// On which host; any if nothing is said.
+        on: Option<String>,
         /// Which occurrence, counted from 1.
         nth: u64,
         /// How long after it.
@@ -280,7 +302,10 @@ impl When {
         let time = |ns: Time| format!("{} ms", host::unit::millis(ns));
         match self {
             When::At(ns) => format!("load + {}", time(*ns)),
-            When::Event { word, nth, after } => format!("{word} #{nth} + {}", time(*after)),
+            When::Event { word, on, nth, after } => {
+                let on = on.as_ref().map_or(String::new(), |host| format!(" on {host}"));
+                format!("{word} #{nth}{on} + {}", time(*after))
+            }
         }
     }
 }
@@ -298,6 +323,8 @@ pub struct Drawn {
     pub when: When,
     /// For how long, in nanoseconds; zero is until the heal.
     pub lasts: Time,
+    /// Which `[[fault]]` of the scenario, and which of its times: what its own draws are keyed by.
+    pub origin: (u64, u64),
 }
 
 /// A line of the plan after it acted.
@@ -328,6 +355,10 @@ pub struct Plan {
     pub exact: Vec<Fired>,
     /// Operations to leave out: (client, op).
     pub skipped: Vec<(u64, u64)>,
+    /// Of an artifact: the scenario it belongs to.
+    pub scenario: Option<String>,
+    /// Of an artifact: the seed under which it acted.
+    pub seed: Option<u64>,
 }
 
 impl Plan {
@@ -350,8 +381,13 @@ impl Plan {
         let doc = Doc::parse(file, text, "")?;
         let mut reader = Reader::new(&doc);
         let mut plan = Plan::default();
-        for key in ["scenario", "seed", "tool"] {
-            reader.one("plan", key);
+        plan.scenario = reader.one("plan", "scenario");
+        reader.one("plan", "tool");
+        if let Some(text) = reader.one("plan", "seed") {
+            plan.seed = text.parse().ok();
+            if plan.seed.is_none() {
+                reader.problem("plan.seed", format!("`{text}` is not a seed"));
+            }
         }
         for i in 0..doc.count("fired") {
             plan.exact.extend(read_fired(&mut reader, registry, &format!("fired.{i}"), nodes));

@@ -11,6 +11,7 @@ use host::settings::{Field, Settings};
 use host::{Host, Members};
 
 use crate::check::Check;
+use crate::event::{ClientEvent, KernelEvent};
 use crate::fault::Fault;
 use crate::workload::Workload;
 
@@ -33,6 +34,8 @@ pub struct Word<T> {
     pub about: &'static str,
     /// Its parameters.
     pub fields: Vec<Field>,
+    /// Events it records, by word; nodes only.
+    pub events: &'static [&'static [&'static str]],
     /// Deliberate defects it carries (word, what is wrong); nodes only.
     pub plants: &'static [(&'static str, &'static str)],
     make: Maker<T>,
@@ -58,6 +61,7 @@ pub fn node<C, F, R>(
     word: &'static str,
     about: &'static str,
     plants: &'static [(&'static str, &'static str)],
+    events: &'static [&'static [&'static str]],
     validate: fn(&C) -> Result<(), String>,
     run: R,
 ) -> Word<Boot>
@@ -74,7 +78,7 @@ where
             Arc::new(move |host, members| Box::pin(run(host, config.clone(), members)));
         Ok(boot)
     };
-    Word { word, about, fields: C::fields(), plants, make: Box::new(make) }
+    Word { word, about, fields: C::fields(), plants, events, make: Box::new(make) }
 }
 
 /// A workload.
@@ -91,7 +95,7 @@ where
         let made = make(read(params)?).map_err(|why| (String::new(), why))?;
         Ok(Arc::new(made) as Arc<dyn Workload>)
     };
-    Word { word, about, fields: C::fields(), plants: &[], make: Box::new(make) }
+    Word { word, about, fields: C::fields(), plants: &[], events: &[], make: Box::new(make) }
 }
 
 /// A fault.
@@ -105,7 +109,7 @@ where
     F: Fault + 'static,
 {
     let make = move |params: &Params| Ok(Arc::new(make(read::<C>(params)?)) as Arc<dyn Fault>);
-    Word { word, about, fields: C::fields(), plants: &[], make: Box::new(make) }
+    Word { word, about, fields: C::fields(), plants: &[], events: &[], make: Box::new(make) }
 }
 
 host::settings! {
@@ -177,6 +181,13 @@ impl Registry {
     /// The node of that word.
     pub fn node(&self, word: &str) -> Option<&Word<Boot>> {
         self.nodes.iter().find(|w| w.word == word)
+    }
+
+    /// Every event that a trigger can wait for.
+    pub fn event_words(&self) -> Vec<&'static str> {
+        let nodes = self.nodes.iter().flat_map(|n| n.events.concat());
+        let kernel = KernelEvent::WORDS.iter().chain(ClientEvent::WORDS).copied();
+        nodes.chain(kernel).collect()
     }
 
     /// The workload of that word.

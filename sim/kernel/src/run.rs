@@ -102,7 +102,7 @@ pub fn run(
         .stack_size(8 << 20)
         .spawn(move || on_thread(&scenario, &options, draws, setup, watches, plan))
         .map_err(|e| format!("no thread for the run: {e}"))?;
-    thread.join().map_err(|_| "the simulator itself panicked".to_string())
+    thread.join().map_err(|_| "the simulator itself panicked".to_string())?
 }
 
 fn watches(
@@ -133,7 +133,8 @@ fn watches(
         let expected = expected(&word);
         out.push(Watch { text, word, claim: known.claim, expected, check, failed: false });
     }
-    for known in registry.checks.iter().filter(|c| c.claim == Claim::Measures) {
+    let measures = registry.checks.iter().filter(|c| c.claim == Claim::Measures);
+    for known in measures.filter(|c| !mute.iter().any(|m| m == c.word)) {
         let (word, text) = (known.word.to_string(), known.word.to_string());
         let check = (known.make)(None)?;
         out.push(Watch { text, word, claim: known.claim, expected: false, check, failed: false });
@@ -191,7 +192,7 @@ fn on_thread(
     setup: Setup,
     watches: Vec<Watch>,
     plan: Plan,
-) -> Outcome {
+) -> Result<Outcome, String> {
     if options.perturbed {
         // Keys that are taken from the operating system before the runtime can seed them.
         let _ = RandomState::new();
@@ -225,14 +226,13 @@ fn on_thread(
         (world, history, report, (before, after))
     };
     // Through the handle: a runtime's own block_on would never come back from a yield.
-    let (world, mut history, report, canary) =
+    let (world, history, report, canary) =
         shell.handle().block_on(tokio_real::task::unconstrained(async { runtime.block_on(main) }));
     for task in &world.tasks {
         let future = task.cell.lock().unwrap_or_else(PoisonError::into_inner).take();
         // The run is over for the node's Drop too, and it may panic as it likes.
         let _ = contained(|| drop(future));
     }
-    history.conclude(&world);
     judge(scenario, options, plan, &kinds, (world, history, report), canary)
 }
 
@@ -288,7 +288,7 @@ fn build(scenario: &Scenario, options: &Options, draws: Draws, setup: &Setup) ->
             threads: Vec::new(),
             cpu: Share::new(hw.cores as u32, nanos(hw.quantum)),
             cpu_armed: None,
-            clock: clock(&draws, &hw, number as u64, world.wall_base),
+            clock: clock(&draws, &hw, world.identity(number), world.wall_base),
             files: Files::new(hw.disk_capacity),
             cache: Cache::new(&world.disk_law),
             writeback_armed: false,
@@ -298,7 +298,6 @@ fn build(scenario: &Scenario, options: &Options, draws: Draws, setup: &Setup) ->
             weather: Weather::default(),
             node,
             tasks: Vec::new(),
-            error: None,
             name,
         });
     }
@@ -334,7 +333,7 @@ fn judge(
     kinds: &[String],
     (world, history, report): (World, History, Report),
     canary: (u64, u64),
-) -> Outcome {
+) -> Result<Outcome, String> {
     let virtual_ns = world.now();
     let mut measures = history.measures.clone();
     if measures.is_empty() {
@@ -348,16 +347,9 @@ fn judge(
     ] {
         measures.push(Measure { name, value, unit });
     }
-    let shown = symptoms(scenario, &history, &measures);
-    let unexpected = history.violations.iter().any(|v| {
-        let watch = history.watches.iter().find(|w| w.word == v.check);
-        watch.is_none_or(|w| !w.expected)
-    });
-    let class = match report.class {
-        Some(class) => Some(class),
-        None if unexpected => Some(Class::Safety),
-        None => None,
-    };
+    let shown = symptoms(scenario, &history, &measures)?;
+    // Among several the lowest exit code wins, and that of safety is the lowest.
+    let class = if history.unsafe_seen { Some(Class::Safety) } else { report.class };
     let verdict = match class {
         Some(_) => Verdict::Fail,
         None if history.acks < scenario.min_acks => Verdict::Vacuous,
@@ -371,7 +363,7 @@ fn judge(
         .filter(|w| w.claim == Claim::Sometimes)
         .map(|w| (w.word.clone(), w.check.count()))
         .collect();
-    Outcome {
+    Ok(Outcome {
         scenario: scenario.name.clone(),
         seed: options.seed,
         verdict,
@@ -391,11 +383,15 @@ fn judge(
         fired: report.fired.into_iter().map(|(_, fired)| fired).collect(),
         violations: history.violations,
         trace: history.trace,
-    }
+    })
 }
 
-fn symptoms(scenario: &Scenario, history: &History, measures: &[Measure]) -> Vec<SymptomSeen> {
-    let Some(shows) = &scenario.shows else { return Vec::new() };
+fn symptoms(
+    scenario: &Scenario,
+    history: &History,
+    measures: &[Measure],
+) -> Result<Vec<SymptomSeen>, String> {
+    let Some(shows) = &scenario.shows else { return Ok(Vec::new()) };
     let seen = |(text, symptom): &(String, Symptom)| {
         let (value, holds) = match symptom {
             Symptom::Violates(check) => {
@@ -404,17 +400,25 @@ fn symptoms(scenario: &Scenario, history: &History, measures: &[Measure]) -> Vec
             }
             Symptom::Measured { name, compare, value } => {
                 match measures.iter().find(|m| m.name == name) {
-                    Some(m) => match Symptom::holds(*compare, value, m) {
-                        Ok(holds) => (show(m), holds),
-                        Err(why) => (why, false),
-                    },
-                    None => (format!("there is no measure `{name}`"), false),
+                    Some(m) => {
+                        let holds = Symptom::holds(*compare, value, m);
+                        (show(m), holds.map_err(|why| format!("shows.symptoms: `{text}`: {why}"))?)
+                    }
+                    // Some measures need an acknowledged write; without one the run is vacuous anyway.
+                    None if history.acks < scenario.min_acks => ("not measured".to_string(), false),
+                    None => return Err(unknown_measure(text, name, measures)),
                 }
             }
         };
-        SymptomSeen { symptom: text.clone(), value, holds }
+        Ok(SymptomSeen { symptom: text.clone(), value, holds })
     };
     shows.symptoms.iter().map(seen).collect()
+}
+
+fn unknown_measure(text: &str, name: &str, measures: &[Measure]) -> String {
+    let near = host::settings::nearest(name, measures.iter().map(|m| m.name));
+    let hint = near.map_or(String::new(), |m| format!("; did you mean `{m}`?"));
+    format!("shows.symptoms: `{text}`: no measure `{name}`{hint}")
 }
 
 /// A measure for people.

@@ -231,7 +231,7 @@ impl Scenario {
             .collect();
         let checks = read_checks(r, registry);
         let check: CheckHead = r.settings("check", "");
-        let shows = read_shows(r, registry);
+        let shows = read_shows(r, registry, &checks);
         let columns = r.many("measure", "columns");
         let ci = r.settings("ci", "");
         let limits = r.settings("limits", "");
@@ -260,11 +260,11 @@ impl Scenario {
 
     /// The choices of this seed among `[cluster.draw]`.
     pub fn drawn_config(&self, draws: &Draws) -> Params {
-        let pick = |(i, (key, values)): (usize, (&String, &Vec<String>))| {
-            let pick = draws.stream("config", i as u64, 0).below(values.len() as u64);
-            (key.clone(), values[pick as usize].clone())
+        let pick = |(key, values): (&String, &Vec<String>)| {
+            let mut rng = draws.stream(&format!("config {key}"), 0, 0);
+            (key.clone(), values[rng.below(values.len() as u64) as usize].clone())
         };
-        self.choices.iter().enumerate().map(pick).collect()
+        self.choices.iter().map(pick).collect()
     }
 
     /// The node as this seed configures it.
@@ -326,6 +326,12 @@ fn read_config(
         r.effective.push(Effective { key, value: values.join(" | "), origin: item.place });
         choices.insert(field.name.to_string(), values);
     }
+    // What the command line sets is set for every seed.
+    let by_hand = |key: &str| {
+        let item = r.doc.get(&format!("cluster.config.{key}"));
+        item.is_some_and(|i| i.place == "--set")
+    };
+    choices.retain(|key, _| !by_hand(key));
     if r.problems.is_empty()
         && let Err((_, why)) = word.make(&config)
     {
@@ -404,17 +410,17 @@ fn read_checks(r: &mut Reader<'_>, registry: &Registry) -> Vec<CheckUse> {
     out
 }
 
-fn read_shows(r: &mut Reader<'_>, registry: &Registry) -> Option<Shows> {
+fn read_shows(r: &mut Reader<'_>, registry: &Registry, listed: &[CheckUse]) -> Option<Shows> {
     let head: ShowsHead = r.settings("shows", "");
     let mut symptoms = Vec::new();
     let texts = r.many("shows", "symptoms");
     let none = texts.is_empty();
     for text in texts {
         match Symptom::parse(&text) {
-            Ok(Symptom::Violates(check)) if registry.check(&check).is_none() => {
+            Ok(Symptom::Violates(check)) if !listed.iter().any(|c| c.word == check) => {
                 let near = nearest(&check, registry.checks.iter().map(|c| c.word));
                 let hint = near.map_or(String::new(), |w| format!("; did you mean `{w}`?"));
-                r.problem("shows.symptoms", format!("no check `{check}`{hint}"));
+                r.problem("shows.symptoms", format!("`{check}` is not under [check]{hint}"));
             }
             Ok(symptom) => symptoms.push((text, symptom)),
             Err(why) => r.problem("shows.symptoms", why),

@@ -20,6 +20,8 @@ pub struct Print {
     pub checkpoints: Vec<u128>,
     /// How many entries there were.
     pub events: u64,
+    /// How many polls, and how much virtual time: what the digest does not hold.
+    pub effort: (u64, u64),
 }
 
 impl From<&Outcome> for Print {
@@ -28,14 +30,22 @@ impl From<&Outcome> for Print {
             digest: outcome.digest.clone(),
             checkpoints: outcome.checkpoints.clone(),
             events: outcome.events,
+            effort: (outcome.polls, outcome.virtual_ns),
         }
     }
 }
 
 /// Compares two runs; `None` if they are the same.
 pub fn compare(a: &Print, b: &Print) -> Option<Difference> {
-    if a.digest == b.digest && a.events == b.events {
+    if a == b {
         return None;
+    }
+    if a.digest == b.digest {
+        let text = format!(
+            "equal digests, but {} polls in {} ns and {} polls in {} ns",
+            a.effort.0, a.effort.1, b.effort.0, b.effort.1
+        );
+        return Some(Difference { text });
     }
     let (from, to) = first_difference(&a.checkpoints, &b.checkpoints);
     let text = format!(

@@ -19,6 +19,8 @@ use crate::rope::{Numbers, Reader};
 use crate::wal::codec::{MAX_CONTEXT, decode_conf, encode_conf};
 
 const HEADER: usize = 64;
+/// No snapshot is longer; a longer one is not even begun to be received.
+pub(crate) const MAX_LEN: u64 = 64 << 30;
 const MAGIC: u32 = u32::from_le_bytes(*b"wtks");
 
 /// A state machine's data as one rope, with its crc32.
@@ -91,40 +93,133 @@ pub(crate) struct Read {
     pub(crate) data: Chunks,
 }
 
+/// The fixed part in front, of which only the shape is known yet.
+struct Head {
+    crc: u32,
+    members: u32,
+    image_crc: u32,
+    group: u32,
+    mark: Mark,
+    image_len: u64,
+}
+
+impl Head {
+    fn read(header: &[u8]) -> Result<Head, &'static str> {
+        let numbers = || {
+            let mut n = Numbers(header);
+            let (crc, magic, members, image_crc) = (n.u32()?, n.u32()?, n.u32()?, n.u32()?);
+            let (group, _) = (n.u32()?, n.u32()?);
+            let mark = Mark { index: n.u64()?, term: n.u64()?, chain: n.u64()? };
+            let image_len = n.u64()?;
+            Some((magic, Head { crc, members, image_crc, group, mark, image_len }))
+        };
+        let (magic, head) = numbers().ok_or("its header is cut short")?;
+        let plausible = magic == MAGIC && (1..=MAX_CONTEXT).contains(&(head.members as usize));
+        if plausible { Ok(head) } else { Err("it is no snapshot") }
+    }
+
+    /// The membership behind the header, once both agree with the checksum.
+    fn verify(&self, header: &[u8], members: &[u8]) -> Result<ConfState, &'static str> {
+        let mut hasher = crc32fast::Hasher::new();
+        hasher.update(&header[4..]);
+        hasher.update(members);
+        if hasher.finalize() != self.crc {
+            return Err("its header's checksum is wrong");
+        }
+        decode_conf(members).ok_or("its membership is not readable")
+    }
+}
+
 /// Takes a file apart and verifies it.
 pub(crate) fn decode(rope: &Chunks) -> Result<Read, &'static str> {
     let mut reader = Reader::new(rope);
     let header = reader.take(HEADER as u64).ok_or("its header is cut short")?;
-    let numbers = || {
-        let mut n = Numbers(&header);
-        let (crc, magic, members, image_crc) = (n.u32()?, n.u32()?, n.u32()?, n.u32()?);
-        let (group, _) = (n.u32()?, n.u32()?);
-        let mark = Mark { index: n.u64()?, term: n.u64()?, chain: n.u64()? };
-        Some((crc, magic, members, image_crc, group, mark, n.u64()?))
-    };
-    let (crc, magic, members, image_crc, group, mark, len) =
-        numbers().ok_or("its header is cut short")?;
-    if magic != MAGIC || members as usize > MAX_CONTEXT {
-        return Err("it is no snapshot");
-    }
-    let members = reader.take(u64::from(members)).ok_or("its membership is cut short")?;
-    let mut hasher = crc32fast::Hasher::new();
-    hasher.update(&header[4..]);
-    hasher.update(&members);
-    if hasher.finalize() != crc {
-        return Err("its header's checksum is wrong");
-    }
-    let conf = decode_conf(&members).ok_or("its membership is not readable")?;
+    let head = Head::read(&header)?;
+    let members = reader.take(u64::from(head.members)).ok_or("its membership is cut short")?;
+    let conf = head.verify(&header, &members)?;
+    let len = head.image_len;
     if len != reader.left() {
         return Err("its length is wrong");
     }
     let data = rope.slice(rope.len() - len, len);
     let mut hasher = crc32fast::Hasher::new();
     data.parts().for_each(|part| hasher.update(part));
-    if hasher.finalize() != image_crc {
+    if hasher.finalize() != head.image_crc {
         return Err("its image's checksum is wrong");
     }
-    Ok(Read { group, mark, conf, data })
+    Ok(Read { group: head.group, mark: head.mark, conf, data })
+}
+
+/// Verifies a file while it arrives, without holding it: it must be what was announced before it
+/// may bear a snapshot's name, for the log then relies on it instead of its entries.
+pub(crate) struct Arriving<'a> {
+    pub(crate) group: u32,
+    pub(crate) mark: Mark,
+    pub(crate) conf: &'a ConfState,
+    /// The length of the whole file.
+    pub(crate) len: u64,
+    /// Header and membership, as far as they are here.
+    front: Vec<u8>,
+    head: Option<Head>,
+    image: crc32fast::Hasher,
+}
+
+impl<'a> Arriving<'a> {
+    pub(crate) fn new(group: u32, mark: Mark, conf: &'a ConfState, len: u64) -> Arriving<'a> {
+        let (front, image) = (Vec::new(), crc32fast::Hasher::new());
+        Arriving { group, mark, conf, len, front, head: None, image }
+    }
+
+    /// The next bytes; an error as soon as they cannot belong to the file that was announced.
+    pub(crate) fn push(&mut self, piece: &Chunks) -> Result<(), &'static str> {
+        piece.parts().try_for_each(|part| {
+            let image = self.front(part)?;
+            self.image.update(image);
+            Ok(())
+        })
+    }
+
+    /// Takes what belongs to header and membership, and leaves what does not.
+    fn front<'p>(&mut self, mut part: &'p [u8]) -> Result<&'p [u8], &'static str> {
+        loop {
+            let members = self.head.as_ref().map_or(0, |h| h.members as usize);
+            let missing = HEADER + members - self.front.len();
+            if missing == 0 {
+                return Ok(part);
+            }
+            let (front, rest) = part.split_at(missing.min(part.len()));
+            self.front.extend_from_slice(front);
+            part = rest;
+            if front.len() < missing {
+                return Ok(part);
+            }
+            match &self.head {
+                None => self.head = Some(Head::read(&self.front)?),
+                Some(head) => self.agrees(head)?,
+            }
+        }
+    }
+
+    fn agrees(&self, head: &Head) -> Result<(), &'static str> {
+        let (header, members) = self.front.split_at(HEADER);
+        let conf = head.verify(header, members)?;
+        if (head.group, head.mark) != (self.group, self.mark) || conf != *self.conf {
+            return Err("it is not the snapshot that was announced");
+        }
+        let front = self.front.len() as u64;
+        let whole = head.image_len.checked_add(front) == Some(self.len);
+        if whole { Ok(()) } else { Err("its length is not the one that was announced") }
+    }
+
+    /// All announced bytes were pushed: whether they are the snapshot.
+    pub(crate) fn finish(self) -> Result<(), &'static str> {
+        let head = self.head.as_ref().ok_or("its header is cut short")?;
+        if self.front.len() < HEADER + head.members as usize {
+            return Err("its membership is cut short");
+        }
+        let fits = self.image.finalize() == head.image_crc;
+        if fits { Ok(()) } else { Err("its image's checksum is wrong") }
+    }
 }
 
 #[cfg(test)]
@@ -150,7 +245,40 @@ mod tests {
         assert_eq!(read.data, data);
     }
 
+    fn arrives(file: &Chunks, announced: Mark, voters: &[u64], step: usize) -> bool {
+        let conf = ConfState { voters: voters.to_vec(), ..ConfState::default() };
+        let mut arriving = Arriving::new(3, announced, &conf, file.len());
+        let flat = file.to_bytes();
+        let mut pieces = flat.chunks(step).map(|c| Chunks::from(c.to_vec()));
+        pieces.all(|piece| arriving.push(&piece).is_ok()) && arriving.finish().is_ok()
+    }
+
+    #[test]
+    fn what_arrives_must_be_what_was_announced() {
+        let file = sample().0;
+        let mark = Mark { index: 9, term: 2, chain: 4 };
+        for step in [1, 7, 64, 100, 10_000] {
+            assert!(arrives(&file, mark, &[1, 2, 3], step));
+            assert!(!arrives(&file, Mark { index: 10, ..mark }, &[1, 2, 3], step));
+            assert!(!arrives(&file, Mark { chain: 5, ..mark }, &[1, 2, 3], step));
+            assert!(!arrives(&file, mark, &[1, 2], step));
+            assert!(!arrives(&file.slice(0, file.len() - 1), mark, &[1, 2, 3], step));
+            assert!(!arrives(&file.slice(0, 70), mark, &[1, 2, 3], step));
+        }
+    }
+
     proptest! {
+        #[test]
+        fn damage_is_noticed_on_arrival(
+            at in any::<prop::sample::Index>(), flip in 1u8.., step in 1usize..500,
+        ) {
+            let mut bytes = sample().0.to_bytes().to_vec();
+            let at = at.index(bytes.len());
+            bytes[at] ^= flip;
+            let mark = Mark { index: 9, term: 2, chain: 4 };
+            prop_assert!(!arrives(&Chunks::from(bytes), mark, &[1, 2, 3], step));
+        }
+
         #[test]
         fn damage_is_noticed(at in any::<prop::sample::Index>(), flip in 1u8..) {
             let mut bytes = sample().0.to_bytes().to_vec();

@@ -1,6 +1,9 @@
 //! A snapshot travels on a connection of its own, beside Raft's messages: an announcement (the
 //! message without its data, and the file's length), the file in frames of at most a megabyte, and
 //! one answer when the receiver has it durable. Only then does the receiver's Raft learn of it.
+//!
+//! The receiver believes nothing: what arrives is verified on the way to the disk, because once it
+//! bears a snapshot's name the log is given up for it, and a bad one would stop every boot.
 
 use std::io;
 use std::time::Duration;
@@ -8,7 +11,7 @@ use std::time::Duration;
 use host::{Addr, Chunks, Class, Host, OpenMode, Receiver, Sender, Style};
 use raft::eraftpb::{Message, MessageType};
 
-use super::file::path;
+use super::file::{Arriving, MAX_LEN, path};
 use crate::driver::Input;
 use crate::log::snapshot_mark;
 use crate::mailbox::Mailbox;
@@ -112,6 +115,11 @@ async fn store(
         return Err(invalid("not a snapshot for this node"));
     };
     let disk = accept.host.disk();
+    if len > MAX_LEN || len > disk.space().await? {
+        return Err(invalid("more than there is room for"));
+    }
+    let conf = envelope.message.get_snapshot().get_metadata().get_conf_state();
+    let mut arriving = Arriving::new(envelope.group, mark, conf, len);
     let target = path(envelope.group, mark.index);
     let name = tmp.insert(format!("{target}.{number}.recv")).clone();
     let file = disk.open(&name, OpenMode::Fresh).await?;
@@ -122,8 +130,10 @@ async fn store(
         if got > len {
             return Err(invalid("more than announced"));
         }
+        arriving.push(&piece).map_err(invalid)?;
         file.append(SNAPSHOT, piece).await?;
     }
+    arriving.finish().map_err(invalid)?;
     file.sync(SNAPSHOT).await?;
     disk.rename(&name, &target).await?;
     disk.sync_dir().await?;

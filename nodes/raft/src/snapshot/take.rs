@@ -11,7 +11,7 @@ use host::{Class, Host, Mono, OpenMode, Thread, Work};
 
 use super::file::{encode, path};
 use crate::apply::{SharedReplica, lock};
-use crate::driver::Input;
+use crate::driver::{Input, Plants};
 use crate::event::RaftEvent;
 use crate::log::Mark;
 use crate::mailbox::Mailbox;
@@ -40,6 +40,7 @@ pub(crate) struct Taken {
 /// The snapshot task.
 pub(crate) struct Taker {
     pub(crate) host: Host,
+    pub(crate) plants: Plants,
     pub(crate) thread: Thread,
     pub(crate) replicas: BTreeMap<u32, SharedReplica>,
     pub(crate) jobs: Mailbox<TakeJob>,
@@ -93,7 +94,9 @@ impl Taker {
                 return Err(error);
             }
         }
-        file.sync(SNAPSHOT).await?;
+        if !self.plants.compact_before_snapshot_durable {
+            file.sync(SNAPSHOT).await?;
+        }
         disk.rename(&tmp, &target).await?;
         disk.sync_dir().await?;
         Ok(Taken { group, mark, bytes, started })

@@ -15,7 +15,7 @@ fn append(group: u32, lens: &[usize]) -> Envelope {
             let mut e = Entry::default();
             (e.index, e.term) = (42 + i as u64, 7);
             e.data = vec![i as u8; *len].into();
-            e.context = vec![9; 5].into();
+            e.context = crate::chain::seal(b"9", crc32fast::hash(&e.data));
             e
         })
         .collect();
@@ -50,6 +50,31 @@ fn the_class_is_append_as_soon_as_one_is_there() {
     assert_eq!(frame(vec![heartbeat(), heartbeat()]), Class("heartbeat"));
     assert_eq!(frame(vec![heartbeat(), append(1, &[])]), Class("append"));
     assert_eq!(frame(vec![append(1, &[3]), heartbeat()]), Class("append"));
+}
+
+/// What becomes of a message whose entries were changed.
+fn changed(change: impl FnOnce(&mut Message)) -> Result<(), Garbage> {
+    let mut envelope = append(1, &[10, 20, 30]);
+    change(&mut envelope.message);
+    all(&encode(&mut Some(envelope).into_iter(), |_| true).data).map(drop)
+}
+
+#[test]
+fn entries_that_the_log_could_not_take_are_garbage() {
+    assert_eq!(changed(|_| {}), Ok(()));
+    assert!(changed(|m| m.entries[1].index += 1).is_err());
+    assert!(changed(|m| m.entries[2].index -= 1).is_err());
+    assert!(changed(|m| m.index -= 1).is_err());
+    assert!(changed(|m| m.log_term = 8).is_err());
+    assert!(changed(|m| m.entries[0].term = 6).is_ok());
+    assert!(changed(|m| m.entries[1].term = 6).is_err());
+    assert!(changed(|m| m.entries[2].term = 8).is_err());
+    assert!(changed(|m| m.entries[0].context = vec![0; MAX_CONTEXT + 1].into()).is_err());
+    assert!(changed(|m| m.entries[0].context = vec![0; 3].into()).is_err());
+    assert!(changed(|m| m.entries[0].context.clear()).is_err());
+    assert!(changed(|m| m.entries[0].entry_type = EntryType::EntryConfChangeV2).is_err());
+    let flipped = changed(|m| m.entries[0].data = vec![1; 10].into());
+    assert_eq!(flipped.is_err(), cfg!(not(madsim)), "bodies are summed up in the real world");
 }
 
 proptest! {

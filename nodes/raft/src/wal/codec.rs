@@ -10,6 +10,11 @@
 //!
 //! All numbers are little endian. The body's crc comes with the entry and is not computed here when
 //! writing; reading verifies both. A length is believed only after the header's crc agrees.
+//!
+//! A header's crc starts from the salt of its segment, a number that the node draws at each boot
+//! and writes at the beginning of each segment (there in place of a term, under a crc without
+//! salt). So bytes that a client chose are no record, even if they are a copy of one: a torn value
+//! must not look as if something whole came after it.
 
 use bytes::{BufMut, Bytes, BytesMut};
 use host::Chunks;
@@ -39,7 +44,7 @@ pub(crate) enum Record {
     /// The group's snapshot up to there is durable.
     Mark { group: u32, mark: Mark, conf: ConfState },
     /// Begins a segment.
-    Segment { segment: u64 },
+    Segment { segment: u64, salt: u32 },
 }
 
 struct Head {
@@ -53,7 +58,7 @@ struct Head {
     body_crc: u32,
 }
 
-fn put(out: &mut BytesMut, head: &Head, context: &[u8]) {
+fn put(out: &mut BytesMut, salt: u32, head: &Head, context: &[u8]) {
     assert!(context.len() <= MAX_CONTEXT, "a context of {} bytes", context.len());
     let start = out.len();
     out.put_u32_le(0);
@@ -69,8 +74,15 @@ fn put(out: &mut BytesMut, head: &Head, context: &[u8]) {
     out.put_u64_le(head.chain);
     debug_assert_eq!(out.len() - start, HEADER);
     out.put_slice(context);
-    let crc = crc32fast::hash(&out[start + 4..]);
+    let crc = header_crc(head.kind, salt, &out[start + 4..], &[]);
     out[start..start + 4].copy_from_slice(&crc.to_le_bytes());
+}
+
+fn header_crc(kind: u8, salt: u32, header: &[u8], context: &[u8]) -> u32 {
+    let mut hasher = crc32fast::Hasher::new_with_initial(if kind == SEGMENT { 0 } else { salt });
+    hasher.update(header);
+    hasher.update(context);
+    hasher.finalize()
 }
 
 /// Builds the rope of one batch: headers run together, bodies stay shared.
@@ -79,12 +91,18 @@ pub(crate) struct Encoder {
     flat: BytesMut,
     rope: Chunks,
     shared: u64,
+    salt: u32,
 }
 
 /// Shorter bodies are copied behind their header: a slice of its own costs more than the copy.
 const INLINE: usize = 256;
 
 impl Encoder {
+    /// Records for segments of this salt.
+    pub(crate) fn new(salt: u32) -> Encoder {
+        Encoder { salt, ..Encoder::default() }
+    }
+
     pub(crate) fn len(&self) -> u64 {
         self.shared + self.flat.len() as u64
     }
@@ -101,7 +119,7 @@ impl Encoder {
             body_len,
             body_crc: body_crc(entry),
         };
-        put(&mut self.flat, &head, &entry.context);
+        put(&mut self.flat, self.salt, &head, &entry.context);
         if entry.data.len() <= INLINE {
             self.flat.put_slice(&entry.data);
         } else {
@@ -119,7 +137,8 @@ impl Encoder {
     }
 
     pub(crate) fn segment(&mut self, segment: u64) {
-        self.plain(SEGMENT, 0, Mark { index: segment, term: 0, chain: 0 }, MAGIC);
+        let at = Mark { index: segment, term: u64::from(self.salt), chain: 0 };
+        self.plain(SEGMENT, 0, at, MAGIC);
     }
 
     fn plain(&mut self, kind: u8, group: u32, at: Mark, context: &[u8]) {
@@ -133,7 +152,7 @@ impl Encoder {
             body_len: 0,
             body_crc: 0,
         };
-        put(&mut self.flat, &head, context);
+        put(&mut self.flat, self.salt, &head, context);
     }
 
     fn share(&mut self, body: Bytes) {
@@ -156,8 +175,8 @@ impl Encoder {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Bad(pub(crate) &'static str);
 
-/// Reads the next record; `None` at the end of the rope.
-pub(crate) fn decode(reader: &mut Reader<'_>) -> Result<Option<Record>, Bad> {
+/// Reads the next record of a segment of that salt; `None` at the end of the rope.
+pub(crate) fn decode(reader: &mut Reader<'_>, salt: u32) -> Result<Option<Record>, Bad> {
     if reader.left() == 0 {
         return Ok(None);
     }
@@ -179,10 +198,7 @@ pub(crate) fn decode(reader: &mut Reader<'_>) -> Result<Option<Record>, Bad> {
         return Err(Bad("a context is too long"));
     }
     let context = reader.take(u64::from(context_len)).ok_or(Bad("a context is cut short"))?;
-    let mut hasher = crc32fast::Hasher::new();
-    hasher.update(&header[4..]);
-    hasher.update(&context);
-    if hasher.finalize() != crc {
+    if header_crc(kind, salt, &header[4..], &context) != crc {
         return Err(Bad("a header's checksum is wrong"));
     }
     let body = reader.take(u64::from(body_len)).ok_or(Bad("a body is cut short"))?;
@@ -202,7 +218,10 @@ pub(crate) fn decode(reader: &mut Reader<'_>) -> Result<Option<Record>, Bad> {
             let conf = decode_conf(&context).ok_or(Bad("a membership is not readable"))?;
             Ok(Some(Record::Mark { group, mark, conf }))
         }
-        SEGMENT if context[..] == *MAGIC => Ok(Some(Record::Segment { segment: index })),
+        SEGMENT if context[..] == *MAGIC => {
+            let salt = u32::try_from(term).map_err(|_| Bad("a salt is too long"))?;
+            Ok(Some(Record::Segment { segment: index, salt }))
+        }
         _ => Err(Bad("a record is of no known kind")),
     }
 }
@@ -249,16 +268,23 @@ pub(crate) fn decode_conf(bytes: &[u8]) -> Option<ConfState> {
     n.0.is_empty().then_some(conf)
 }
 
-/// Whether a whole, valid record begins at `from` or anywhere after it: then what is bad at `from`
-/// is not the torn end of the file.
+/// Whether what is bad at `from` is damage and not the torn end of the segment: whether a whole,
+/// valid record of this segment begins anywhere from there on.
 pub(crate) fn record_follows(rope: &Chunks, from: u64) -> bool {
+    let Ok(Some(Record::Segment { salt, .. })) = decode(&mut Reader::new(rope), 0) else {
+        // Without its salt no record can be told from bytes that a client chose. But nothing is
+        // written to a segment before its beginning is durable, so a torn one is short, or nothing
+        // but the zeros of a file that grew before its bytes arrived.
+        let zeros = rope.parts().all(|part| part.iter().all(|b| *b == 0));
+        return rope.len() >= (HEADER + MAGIC.len()) as u64 && !zeros;
+    };
     let flat = rope.slice(from, rope.len() - from).to_bytes();
     (0..flat.len().saturating_sub(HEADER - 1)).any(|at| {
         let kind = flat[at + 4];
-        let plausible = (ENTRY..=SEGMENT).contains(&kind) && flat[at + 6] == 0 && flat[at + 7] == 0;
+        let plausible = (ENTRY..SEGMENT).contains(&kind) && flat[at + 6] == 0 && flat[at + 7] == 0;
         plausible && {
             let rest = Chunks::from(flat.slice(at..));
-            matches!(decode(&mut Reader::new(&rest)), Ok(Some(_)))
+            matches!(decode(&mut Reader::new(&rest), salt), Ok(Some(_)))
         }
     })
 }

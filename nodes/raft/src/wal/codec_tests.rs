@@ -5,6 +5,8 @@ use super::*;
 use crate::chain::seal;
 use proptest::prelude::*;
 
+const SALT: u32 = 0x5eed_cafe;
+
 fn records() -> impl Strategy<Value = Vec<Record>> {
     let entry = (
         any::<u32>(),
@@ -32,18 +34,19 @@ fn records() -> impl Strategy<Value = Vec<Record>> {
             Record::Mark { group, mark: Mark { index, term: 3, chain: 9 }, conf }
         },
     );
-    let segment = any::<u64>().prop_map(|segment| Record::Segment { segment });
-    prop::collection::vec(prop_oneof![4 => entry, 2 => hard, 1 => mark, 1 => segment], 1..8)
+    let rest = prop::collection::vec(prop_oneof![4 => entry, 2 => hard, 1 => mark], 0..7);
+    (any::<u64>(), rest)
+        .prop_map(|(segment, rest)| [vec![Record::Segment { segment, salt: SALT }], rest].concat())
 }
 
 fn encode(records: &[Record]) -> Chunks {
-    let mut encoder = Encoder::default();
+    let mut encoder = Encoder::new(SALT);
     for record in records {
         match record {
             Record::Entry { group, entry, chain } => encoder.entry(*group, entry, *chain),
             Record::Hard { group, hard } => encoder.hard(*group, hard),
             Record::Mark { group, mark, conf } => encoder.mark(*group, *mark, conf),
-            Record::Segment { segment } => encoder.segment(*segment),
+            Record::Segment { segment, .. } => encoder.segment(*segment),
         }
     }
     let len = encoder.len();
@@ -56,7 +59,7 @@ fn read(rope: &Chunks) -> (Vec<Record>, bool) {
     let mut reader = Reader::new(rope);
     let mut out = Vec::new();
     loop {
-        match decode(&mut reader) {
+        match decode(&mut reader, SALT) {
             Ok(Some(record)) => out.push(record),
             Ok(None) => return (out, true),
             Err(_) => return (out, false),
@@ -100,11 +103,32 @@ proptest! {
 
     #[test]
     fn a_record_behind_damage_is_found(records in records()) {
-        prop_assume!(records.len() > 1);
-        let rope = encode(&records);
-        prop_assert!(record_follows(&rope, 0));
-        let torn = encode(&records[..1]);
-        let cut = torn.slice(0, torn.len() - 1);
-        prop_assert!(!record_follows(&cut, 0));
+        let (begin, end) = (encode(&records[..1]), encode(&records));
+        let whole = records.len() > 1;
+        prop_assert_eq!(record_follows(&end, begin.len()), whole);
+        prop_assert!(record_follows(&flip(&begin, 1), 0), "a beginning is not torn behind its end");
+        let mut torn = begin.clone();
+        torn.extend(&end.slice(begin.len(), (end.len() - begin.len()).min(47)));
+        prop_assert!(!record_follows(&torn, begin.len()));
+        prop_assert!(!record_follows(&begin.slice(0, begin.len() - 1), 0));
     }
+
+    #[test]
+    fn a_record_in_a_clients_value_is_none(records in records(), salt in any::<u32>()) {
+        prop_assume!(salt != SALT);
+        let begin = encode(&records[..1]);
+        let mut other = Encoder::new(salt);
+        other.hard(1, &HardState::default());
+        other.segment(1);
+        let mut rope = begin.clone();
+        rope.extend(&Chunks::from(vec![7; 100]));
+        rope.extend(&other.finish());
+        prop_assert!(!record_follows(&rope, begin.len()));
+    }
+}
+
+fn flip(rope: &Chunks, at: usize) -> Chunks {
+    let mut bytes = rope.to_bytes().to_vec();
+    bytes[at] ^= 1;
+    bytes.into()
 }

@@ -3,6 +3,10 @@
 //! be durable. A batch never spans two segments. Each segment begins with copies of every group's
 //! hard state and snapshot mark, so that all segments before it can be removed once their entries
 //! lie behind snapshots.
+//!
+//! Those copies say what was said *before* the batch that begins the segment. Its own hard state
+//! may name a commit index among its own entries: repeated in front of them it would survive a
+//! power loss that they do not, and recovery could not tell that from a lost tail.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -37,6 +41,12 @@ pub(crate) struct Carried {
     pub(crate) mark: Option<(Mark, ConfState)>,
 }
 
+/// What the batch being built says of a group beside its entries.
+enum Said {
+    Hard(HardState),
+    Mark(Mark, ConfState),
+}
+
 /// A roll or a removal, for the facts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Change {
@@ -50,6 +60,9 @@ pub(crate) struct Layout {
     limit: u64,
     segments: VecDeque<Segment>,
     carried: BTreeMap<u32, Carried>,
+    /// What `carried` learns when the batch has its place.
+    said: Vec<(u32, Said)>,
+    salt: u32,
     encoder: Encoder,
     seq: u64,
     /// Whether this boot has begun its first segment.
@@ -65,14 +78,24 @@ pub(crate) fn entry_len(entry: &Entry) -> u64 {
 }
 
 impl Layout {
-    /// Continues after what recovery found.
+    /// Continues after what recovery found; new segments bear that salt.
     pub(crate) fn new(
         limit: u64,
         segments: VecDeque<Segment>,
         carried: BTreeMap<u32, Carried>,
+        salt: u32,
     ) -> Layout {
-        let encoder = Encoder::default();
-        Layout { limit, segments, carried, encoder, seq: 0, begun: false, jobs: Vec::new() }
+        Layout {
+            limit,
+            segments,
+            carried,
+            said: Vec::new(),
+            salt,
+            encoder: Encoder::new(salt),
+            seq: 0,
+            begun: false,
+            jobs: Vec::new(),
+        }
     }
 
     /// The last batch that was assigned a place.
@@ -91,12 +114,12 @@ impl Layout {
 
     pub(crate) fn hard(&mut self, group: u32, hard: &HardState) {
         self.encoder.hard(group, hard);
-        self.carried.entry(group).or_default().hard = hard.clone();
+        self.said.push((group, Said::Hard(hard.clone())));
     }
 
     pub(crate) fn mark(&mut self, group: u32, mark: Mark, conf: &ConfState) {
         self.encoder.mark(group, mark, conf);
-        self.carried.entry(group).or_default().mark = Some((mark, conf.clone()));
+        self.said.push((group, Said::Mark(mark, conf.clone())));
     }
 
     /// Ends the batch: it gets a number and the place where its first byte goes. Begins a segment
@@ -112,6 +135,13 @@ impl Layout {
         let full = |s: &Segment| s.bytes + len > self.limit && !s.last.is_empty();
         let rolls = !self.begun || self.segments.back().is_none_or(full);
         let change = rolls.then(|| self.roll());
+        for (group, said) in self.said.drain(..) {
+            let carried = self.carried.entry(group).or_default();
+            match said {
+                Said::Hard(hard) => carried.hard = hard,
+                Said::Mark(mark, conf) => carried.mark = Some((mark, conf)),
+            }
+        }
         let segment = self.segments.back_mut().expect("there is a current segment");
         let (number, offset) = (segment.number, segment.bytes);
         segment.bytes += len;
@@ -127,7 +157,7 @@ impl Layout {
     fn roll(&mut self) -> Change {
         self.begun = true;
         let number = self.segments.back().map_or(1, |s| s.number + 1);
-        let mut encoder = Encoder::default();
+        let mut encoder = Encoder::new(self.salt);
         encoder.segment(number);
         for (group, carried) in &self.carried {
             encoder.hard(*group, &carried.hard);
@@ -170,6 +200,7 @@ impl Layout {
 
 #[cfg(test)]
 mod tests {
+    use super::super::codec::{Record, decode};
     use super::*;
 
     fn entry(index: u64) -> Entry {
@@ -181,7 +212,7 @@ mod tests {
 
     #[test]
     fn a_full_segment_rolls_and_old_ones_go_with_the_snapshot() {
-        let mut layout = Layout::new(1000, VecDeque::new(), BTreeMap::new());
+        let mut layout = Layout::new(1000, VecDeque::new(), BTreeMap::new(), 5);
         let mut rolled = 0;
         for index in 1..=10 {
             layout.entry(1, &entry(index), index);
@@ -195,5 +226,32 @@ mod tests {
         let (first, bytes) = layout.compact(|_| 5).unwrap();
         assert!(first > 1 && bytes > 0);
         assert!(layout.segments[0].last[&1] > 5);
+    }
+
+    #[test]
+    fn a_segment_begins_with_what_was_said_before_its_first_batch() {
+        let mut layout = Layout::new(1000, VecDeque::new(), BTreeMap::new(), 5);
+        for commit in 1..=2 {
+            let hard = HardState { commit, ..HardState::default() };
+            layout.entry(1, &Entry { data: vec![1; 900].into(), ..entry(commit) }, commit);
+            layout.hard(1, &hard);
+            layout.close_batch(true, Some((1, commit)));
+        }
+        let begins = layout.jobs.iter().filter_map(|job| match job {
+            Job::Roll { data, .. } => Some(data),
+            _ => None,
+        });
+        let commits = begins.map(|data| {
+            let mut reader = crate::rope::Reader::new(data);
+            let mut records = Vec::new();
+            while let Some(record) = decode(&mut reader, 5).unwrap() {
+                records.push(record);
+            }
+            match records.pop() {
+                Some(Record::Hard { hard, .. }) => Some(hard.commit),
+                _ => None,
+            }
+        });
+        assert_eq!(commits.collect::<Vec<_>>(), [None, Some(1)]);
     }
 }

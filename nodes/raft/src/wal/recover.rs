@@ -108,7 +108,17 @@ impl Replay {
             log.forget_to(first);
         }
         let mut hard = self.hard;
-        hard.commit = hard.commit.max(mark.index).min(log.last());
+        hard.commit = hard.commit.max(mark.index);
+        // A commit index is written behind its entries, into their segment or, once that is
+        // durable, a later one, and what a power loss leaves of a file is a prefix: the index
+        // cannot survive without them. To lower it would hide that a committed tail is lost.
+        if hard.commit > log.last() {
+            return Err(format!(
+                "it is known to be committed up to {}, but ends at {}",
+                hard.commit,
+                log.last()
+            ));
+        }
         log.set_hard(hard);
         Ok(log)
     }
@@ -139,12 +149,14 @@ async fn segments(disk: &Disk) -> io::Result<Vec<u64>> {
     Ok(run)
 }
 
-/// Reads all segments. `fresh` is the membership of a group that nothing is known of.
+/// Reads all segments. `fresh` is the membership of a group that nothing is known of, `salt` what
+/// segments of this boot will bear.
 pub(crate) async fn recover(
     disk: &Disk,
     limit: u64,
     groups: &[u32],
     fresh: &ConfState,
+    salt: u32,
 ) -> io::Result<Recovered> {
     let mut replay: BTreeMap<u32, Replay> =
         groups.iter().map(|g| (*g, Replay::default())).collect();
@@ -185,7 +197,7 @@ pub(crate) async fn recover(
         };
         logs.insert(group, replay.finish(fresh).map_err(refuse)?);
     }
-    Ok(Recovered { layout: Layout::new(limit, found, carried), logs, cut })
+    Ok(Recovered { layout: Layout::new(limit, found, carried, salt), logs, cut })
 }
 
 /// Replays one segment; on damage says where and why, and what came before it has been replayed.
@@ -195,19 +207,21 @@ fn read_segment(
     replay: &mut BTreeMap<u32, Replay>,
 ) -> Result<(), (u64, Bad)> {
     let mut reader = Reader::new(rope);
+    let mut salt = 0;
     loop {
         let offset = reader.position();
         let at = |bad| (offset, bad);
-        let Some(record) = decode(&mut reader).map_err(at)? else { return Ok(()) };
+        let Some(record) = decode(&mut reader, salt).map_err(at)? else { return Ok(()) };
         let begins = matches!(record, Record::Segment { .. });
         if begins != (offset == 0) {
             return Err(at(Bad("a segment begins with its header, and only there")));
         }
         match record {
-            Record::Segment { segment: number } => {
+            Record::Segment { segment: number, salt: theirs } => {
                 if number != segment.number {
                     return Err(at(Bad("the segment bears another number")));
                 }
+                salt = theirs;
             }
             Record::Entry { group, entry, chain } => {
                 let greatest = segment.last.entry(group).or_default();

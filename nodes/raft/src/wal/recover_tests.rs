@@ -97,3 +97,14 @@ fn a_log_of_which_nothing_is_known_begins_at_the_beginning() {
     let log = Replay::default().finish(&ConfState::default()).unwrap();
     assert_eq!((log.first(), log.last(), log.mark(0)), (1, 0, Some(Mark::START)));
 }
+
+#[test]
+fn a_commit_index_without_its_entries_is_a_lost_tail() {
+    let mut replay = replayed(slots(1, 5, 1, GENESIS));
+    replay.hard.commit = 5;
+    assert_eq!(replay.finish(&ConfState::default()).unwrap().hard().commit, 5);
+    let mut replay = replayed(slots(1, 5, 1, GENESIS));
+    replay.hard.commit = 6;
+    let why = replay.finish(&ConfState::default()).err().unwrap();
+    assert_eq!(why, "it is known to be committed up to 6, but ends at 5");
+}

@@ -27,7 +27,10 @@ pub(super) async fn sleeps_are_never_early(bench: Arc<dyn Bench>) -> Outcome {
             ensure!(slept >= span, "a sleep of {span:?} lasted {slept:?}");
             best = best.min(slept);
         }
-        ensure!(best < span + ms(100), "five sleeps of {span:?} lasted at least {best:?}");
+        ensure!(
+            best < span + bench.sleep_slack(),
+            "five sleeps of {span:?} lasted at least {best:?}"
+        );
     }
     let (mono, wall) = (clock.now(), clock.wall());
     clock.sleep_until(mono).await;

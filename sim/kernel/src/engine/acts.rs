@@ -1,12 +1,14 @@
 //! The plan at work: a line that is due finds its hosts, acts through its fault, and is written down as it
 //! was fired; later it ends.
 
+use host::Rng;
+
 use super::{Engine, PlanLine, Stage};
 use crate::Time;
 use crate::event::KernelEvent;
 use crate::fault::Control;
 use crate::plan::{Fired, Selector, When};
-use crate::world::Due;
+use crate::world::{Due, World};
 
 impl Engine {
     /// A line of the plan acts. It is recorded for when it was due, so that its replay is due then too.
@@ -18,12 +20,12 @@ impl Engine {
         let mut world = shared.world();
         let history = shared.history();
         let (plan, fault) = &self.setup.lines[line];
-        let rng = world.draws.stream("fire", line as u64, 0);
+        let rng = fire_rng(&world, plan, line, 0);
         let mut control =
             Control { world: &mut world, line, rng, replay: None, survivors: Vec::new() };
         let (hosts, mut fired) = match plan {
             PlanLine::Exact(fired) => {
-                control.replay = Some(fired.survivors.iter().map(|(_, s)| s.clone()).collect());
+                control.replay = Some(fired.survivors.clone());
                 let names = &control.world.names;
                 let hosts = fired.hosts.iter().filter_map(|n| names.get(n).copied()).collect();
                 (hosts, Fired { survivors: Vec::new(), ..fired.clone() })
@@ -70,11 +72,20 @@ impl Engine {
         let Some(i) = self.active.iter().position(|(l, _)| *l == line) else { return };
         let (_, hosts) = self.active.remove(i);
         let mut world = self.shared.world();
-        let rng = world.draws.stream("fire", line as u64, 1);
+        let rng = fire_rng(&world, &self.setup.lines[line].0, line, 1);
         let mut control =
             Control { world: &mut world, line, rng, replay: None, survivors: Vec::new() };
         self.setup.lines[line].1.end(&mut control, &hosts);
     }
+}
+
+/// The draws of one act: keyed by the scenario's line and not by what else was drawn.
+fn fire_rng(world: &World, plan: &PlanLine, line: usize, step: u64) -> Rng {
+    let (spec, n) = match plan {
+        PlanLine::Drawn(drawn) => drawn.origin,
+        PlanLine::Exact(_) => (line as u64, 0),
+    };
+    world.draws.stream("fire", spec << 32 | n, step)
 }
 
 /// Resolves a selector against the moment.

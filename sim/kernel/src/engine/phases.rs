@@ -62,9 +62,10 @@ impl Engine {
                         When::At(after) => {
                             world.schedule(now + after, Due::Fire { line, there: None });
                         }
-                        When::Event { word, nth, after } => {
+                        When::Event { word, on, nth, after } => {
                             let (word, left, after) = (word.clone(), *nth, *after);
-                            history.triggers.push(Trigger { line, word, left, after });
+                            let on = on.as_ref().and_then(|n| world.names.get(n).copied());
+                            history.triggers.push(Trigger { line, word, on, left, after });
                         }
                     },
                 }
@@ -158,9 +159,8 @@ impl Engine {
             self.shared.world().schedule(now + ASK_EVERY_NS, Due::Phase);
             return;
         }
-        let gone = self.gone();
         for (check, what) in awaited {
-            self.liveness(check, format!("{what}{gone}"));
+            self.liveness(check, what);
         }
         self.shared.history().close_measures(&self.shared.world());
         if self.report.class.is_some() || !self.setup.blackout {
@@ -169,25 +169,25 @@ impl Engine {
         }
         self.enter(Stage::Dark { until: now + DARK_NS }, "blackout");
         let mut world = self.shared.world();
-        let mut rng = world.draws.stream("blackout", 0, 0);
         for host in 0..world.nodes {
+            let mut rng = world.draws.stream("blackout", world.identity(host), 0);
             world.power_loss(host, &mut rng, None);
         }
         world.schedule(now + DARK_NS, Due::Phase);
     }
 
-    /// Nodes that gave up, and what they said.
-    fn gone(&self) -> String {
-        let world = self.shared.world();
-        let dead = world.hosts.iter().filter(|h| !h.live);
-        let said =
-            dead.filter_map(|h| Some(format!("; {} gave up: {}", h.name, h.error.as_ref()?)));
-        said.collect()
-    }
-
     /// Something good did not happen in time.
     fn liveness(&mut self, check: String, text: String) {
-        self.report.class.get_or_insert(Class::Liveness);
+        let watch =
+            self.shared.history().watches.iter().find(|w| w.word == check).map(|w| w.expected);
+        match watch {
+            // Nobody asks for it: it was muted.
+            None => return,
+            Some(true) => {}
+            Some(false) => {
+                self.report.class.get_or_insert(Class::Liveness);
+            }
+        }
         let at_ns = self.shared.world().now();
         let violation = Violation { check, at_ns, hosts: Vec::new(), text };
         self.shared.history().violations.push(violation);
@@ -210,6 +210,13 @@ impl Engine {
         };
         if now < until && !(up && self.awaited().is_empty()) {
             self.shared.world().schedule(now + ASK_EVERY_NS, Due::Phase);
+            return;
+        }
+        for (check, what) in self.awaited() {
+            self.liveness(check, format!("after the blackout: {what}"));
+        }
+        if self.report.class.is_some() {
+            self.stage = Stage::Over;
             return;
         }
         let until = now + self.setup.settle_ns.max(self.setup.duration_ns);

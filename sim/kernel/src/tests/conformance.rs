@@ -57,6 +57,11 @@ impl Bench for SimBench {
         })
     }
 
+    /// Virtual time has no excuse: madsim's own floor of a millisecond would be found.
+    fn sleep_slack(&self) -> Duration {
+        Duration::from_micros(200)
+    }
+
     fn ask_stop(&self, name: &str) {
         let shared = madsim::plugin::simulator::<Plugin>().shared.clone();
         let mut world = shared.world();

@@ -54,7 +54,14 @@ where
 {
     let run = move |host, _: NoParams, members| run(host, members);
     Registry {
-        nodes: vec![node("subject", "Under test.", &[("a_plant", "For tests.")], |_| Ok(()), run)],
+        nodes: vec![node(
+            "subject",
+            "Under test.",
+            &[("a_plant", "For tests.")],
+            &[],
+            |_| Ok(()),
+            run,
+        )],
         workloads: vec![
             workload("idle", "Ends at once.", |_: NoParams| Ok(Idle { ends: true })),
             workload("waits", "Never ends.", |_: NoParams| Ok(Idle { ends: false })),

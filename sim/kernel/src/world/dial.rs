@@ -109,6 +109,7 @@ impl World {
         if !self.is_waiting(ticket) {
             return;
         }
+        self.note("syn", self.identity(from), self.identity(to));
         if !self.passes(from, to) {
             return self.syn(ticket, from, to, port, style, attempt);
         }

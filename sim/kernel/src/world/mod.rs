@@ -140,7 +140,6 @@ pub(crate) struct Host {
     pub weather: Weather,
     pub node: NodeHandle,
     pub tasks: Vec<u64>,
-    pub error: Option<String>,
 }
 
 /// A device and the jobs that it works on.
@@ -152,6 +151,9 @@ pub(crate) struct Device {
     pub stalled_by: usize,
     pub jobs: BTreeMap<u64, DeviceJob>,
 }
+
+/// Identities of clients begin here; nodes have those below.
+const CLIENTS_FROM: u64 = 1 << 20;
 
 /// Everything that happens in a run happens here.
 pub struct World {
@@ -266,6 +268,15 @@ impl World {
         }
     }
 
+    /// Who a host is, whatever else there is in the run: its draws are keyed by this, so that one more client
+    /// or node shifts nothing for the others.
+    pub(crate) fn identity(&self, host: usize) -> u64 {
+        match host.checked_sub(self.nodes) {
+            None => host as u64,
+            Some(client) => CLIENTS_FROM + client as u64,
+        }
+    }
+
     /// Virtual time in nanoseconds since the start of the run.
     pub fn now(&self) -> Time {
         self.now
@@ -281,6 +292,17 @@ impl World {
     pub(crate) fn bytes_held(&self) -> u64 {
         let files: u64 = self.hosts.iter().map(|h| h.files.bytes()).sum();
         self.queue_bytes + self.history_bytes + files
+    }
+
+    /// Puts a small fact of the machinery into the digest.
+    pub(crate) fn note(&mut self, what: &str, a: u64, b: u64) {
+        let now = self.now;
+        self.digest.add(|buffer| {
+            buffer.extend_from_slice(what.as_bytes());
+            buffer.extend_from_slice(&now.to_le_bytes());
+            buffer.extend_from_slice(&a.to_le_bytes());
+            buffer.extend_from_slice(&b.to_le_bytes());
+        });
     }
 
     /// Puts something into the future.

@@ -21,6 +21,8 @@ use crate::model::link::{Link, LinkLaw, Verdict};
 
 /// Bytes that a frame costs on the link besides its own: headers of the layers below.
 const FRAME_OVERHEAD: u64 = 70;
+/// Bytes of a frame's head that the digest sees; what they name (indices, lengths, sums) covers the rest.
+const HEAD_BYTES: usize = 96;
 
 /// What travels.
 #[derive(Debug)]
@@ -129,10 +131,16 @@ impl World {
         }
     }
 
+    /// Who a link is: its two ends.
+    fn link_identity(&self, from: usize, to: usize) -> u64 {
+        self.identity(from) << 32 | self.identity(to)
+    }
+
     /// One way's latency now, for messages of the kernels themselves.
     pub(super) fn latency(&mut self, from: usize, to: usize) -> Time {
         let (now, key) = (self.now(), self.links.index(from, to));
-        let draw = self.links.weather[key].draw(&self.draws, "link", key as u64, now);
+        let who = self.link_identity(from, to);
+        let draw = self.links.weather[key].draw(&self.draws, "link", who, now);
         let link = &self.links.links[key];
         link.law.latency.at(draw) + link.extra_latency_ns
     }
@@ -202,8 +210,9 @@ impl World {
     fn send_datagram(&mut self, end: usize, item: Item) {
         let (from, to) = (self.net.ends[end].host, self.net.ends[end].peer_host);
         let (now, key) = (self.now(), self.links.index(from, to));
-        let latency = self.links.weather[key].draw(&self.draws, "link", key as u64, now);
-        let loss = self.links.weather[key].draw(&self.draws, "link", key as u64, now);
+        let who = self.link_identity(from, to);
+        let latency = self.links.weather[key].draw(&self.draws, "link", who, now);
+        let loss = self.links.weather[key].draw(&self.draws, "link", who, now);
         let bytes = item.bytes() + FRAME_OVERHEAD;
         let verdict = self.links.links[key].transmit_datagram(now, bytes, latency, loss);
         match verdict {
@@ -235,14 +244,15 @@ impl World {
         let e = &self.net.ends[end];
         let (from, to, last) = (e.host, e.peer_host, e.last_arrival);
         let (now, key) = (self.now(), self.links.index(from, to));
+        let who = self.link_identity(from, to);
         if !self.passes(from, to) {
             return self.hold(end, item);
         }
-        let latency = self.links.weather[key].draw(&self.draws, "link", key as u64, now);
+        let latency = self.links.weather[key].draw(&self.draws, "link", who, now);
         let link = &mut self.links.links[key];
         let lossy = link.loss.unwrap_or(link.law.loss).0 > 0;
         let loss = if lossy {
-            self.links.weather[key].draw(&self.draws, "link", key as u64, now)
+            self.links.weather[key].draw(&self.draws, "link", who, now)
         } else {
             u64::MAX
         };
@@ -290,7 +300,12 @@ impl World {
         }
         for item in std::mem::take(&mut self.net.ends[end].held) {
             self.queue_bytes -= item.bytes();
-            self.transmit(end, item);
+            // One that is held again holds those behind it.
+            if self.net.ends[end].held.is_empty() {
+                self.transmit(end, item);
+            } else {
+                self.hold(end, item);
+            }
         }
     }
 
@@ -321,8 +336,10 @@ impl World {
             b.extend_from_slice(&now.to_le_bytes());
             b.extend_from_slice(&(end as u64).to_le_bytes());
             b.extend_from_slice(&bytes.to_le_bytes());
-            if let Item::Frame(class, _) = &item {
+            if let Item::Frame(class, frame) = &item {
                 b.extend_from_slice(class.0.as_bytes());
+                let head = frame.parts().next();
+                b.extend(head.iter().flat_map(|h| h.iter().take(HEAD_BYTES)));
             }
         });
         let e = &mut self.net.ends[end];
@@ -332,6 +349,9 @@ impl World {
                 let back = self.latency(host, peer_host);
                 self.schedule(now + back, Due::Reset { end: peer });
             }
+            return;
+        }
+        if e.broken.is_some() {
             return;
         }
         match item {
@@ -427,9 +447,10 @@ impl World {
             Close::Abort => {
                 let e = &self.net.ends[end];
                 let (peer, from, to, whole) = (e.peer, e.host, e.peer_host, e.broken.is_none());
+                let last = e.last_arrival;
                 self.break_end(end, ErrorKind::ConnectionAborted);
                 if whole && self.passes(from, to) {
-                    let at = self.now() + self.latency(from, to);
+                    let at = (self.now() + self.latency(from, to)).max(last);
                     self.schedule(at, Due::Reset { end: peer });
                 }
             }
@@ -438,6 +459,7 @@ impl World {
 
     /// A reset arrived.
     pub(crate) fn reset(&mut self, end: usize) {
+        self.note("reset", end as u64, 0);
         if !self.net.ends[end].dead && self.net.ends[end].broken.is_none() {
             self.break_end(end, ErrorKind::ConnectionReset);
         }
@@ -470,10 +492,12 @@ impl World {
                 continue;
             }
             let (peer, to, whole) = (e.peer, e.peer_host, e.broken.is_none());
+            let last = e.last_arrival;
             self.break_end(end, ErrorKind::ConnectionAborted);
             self.net.ends[end].dead = true;
             if orderly && whole && self.passes(host, to) {
-                let at = self.now() + self.latency(host, to);
+                // What left before still arrives before.
+                let at = (self.now() + self.latency(host, to)).max(last);
                 self.schedule(at, Due::Reset { end: peer });
             }
         }

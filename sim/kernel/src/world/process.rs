@@ -204,6 +204,9 @@ impl World {
             }
             _ => return,
         }
+        // Work that nobody waits for any more does not go on.
+        let now = self.now();
+        self.hosts[host].cpu.drop_keys(now, |key| key == thread);
         self.wake_gated(host, thread);
     }
 
@@ -242,7 +245,7 @@ impl World {
         let now = self.now();
         let span = self.profile.hardware.boot_time;
         let boot = u64::from(self.hosts[host].boot);
-        let mut rng = self.draws.stream("boot", host as u64, boot);
+        let mut rng = self.draws.stream("boot", self.identity(host), boot);
         let after = rng.between(host::unit::nanos(span.min), host::unit::nanos(span.max));
         self.hosts[host].powered = true;
         self.schedule(now + after, Due::Boot { host });

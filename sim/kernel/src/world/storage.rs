@@ -104,6 +104,7 @@ impl World {
             Err(error) => return self.ready(host, Err(error)),
         };
         let now = self.now();
+        self.note("write", file, bytes);
         let machine = &mut self.hosts[host];
         machine.warm.insert(file);
         machine.cache.wrote(now, file, bytes);
@@ -158,7 +159,7 @@ impl World {
         let machine = &mut self.hosts[host];
         let mark = machine.files.sync_begin(file);
         let bytes = machine.cache.take(file);
-        let demand = self.disk_law.sync_demand(machine.cache.flying(file), draw);
+        let demand = self.disk_law.sync_demand(bytes, draw);
         let boot = machine.boot;
         let ticket = self.slot(host, Waits::Disk);
         let job = DeviceJob::Sync { ticket, host, boot, mark, file, bytes };
@@ -178,9 +179,9 @@ impl World {
     }
 
     fn disk_draw(&mut self, host: usize) -> u64 {
-        let now = self.now();
+        let (now, who) = (self.now(), self.identity(host));
         let machine = &mut self.hosts[host];
-        machine.weather.draw(&self.draws, "disk", host as u64, now)
+        machine.weather.draw(&self.draws, "disk", who, now)
     }
 
     pub(crate) fn rename(&mut self, host: usize, from: &str, to: &str) -> Ticket {
@@ -273,6 +274,7 @@ impl World {
                 self.complete(ticket, Ok(Done::Unit));
             }
             DeviceJob::SyncDir { ticket, host, boot, mark } => {
+                self.note("sync_dir", self.identity(host), 0);
                 if self.hosts[host].boot == boot {
                     self.hosts[host].files.sync_end(mark);
                 }
