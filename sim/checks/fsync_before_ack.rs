@@ -3,11 +3,11 @@
 //! file that a power loss at this moment would leave, and not the node's.
 //!
 //! The guilty node is named at once, without waiting for the power loss that would expose it.
-//! What it does not see: votes and terms (`one_vote_per_term` does); acknowledgements at or below a
-//! snapshot, whose bytes are in the snapshot's file or in segments that it has replaced; the
-//! leader's own log, which it counts without sending a message. Source: Raft, section 5.3 and
-//! figure 2 ("updated on stable storage before responding"); hashicorp/raft #661 and the plant
-//! `ack_before_fsync` break it.
+//! What it does not see: votes and terms (a vote that was forgotten, `one_vote_per_term` finds);
+//! acknowledgements at or below a snapshot, for which a node states no place in its log, or in
+//! segments that a snapshot has replaced; the leader's own log, which it counts without sending a
+//! message. Source: Raft, section 5.3 and figure 2 ("updated on stable storage before
+//! responding"); hashicorp/raft #661 and the plant `ack_before_fsync` break it.
 
 use std::collections::BTreeMap;
 

@@ -3,6 +3,8 @@
 //!
 //! That a finished seed is not run again is shown by a forged line: a result that no run can give, sealed as
 //! the sweep seals its lines, is still there after the second sweep.
+//!
+//! The other thing that ends a sweep early is its time budget, which is no excuse: exit 8.
 
 mod program;
 
@@ -110,4 +112,22 @@ fn a_request_to_terminate_is_an_interrupt_too() {
     let output = interrupted(&out, "-TERM");
     assert_eq!(output.status.code(), Some(130), "{output:?}");
     assert_eq!(read(&output).0.len(), finished(&out));
+}
+
+#[test]
+fn a_sweep_that_runs_out_of_time_says_so_and_fails() {
+    let cut = |folder: &str, more: &[&str]| {
+        let mut command = sweep(&scratch(folder), "0..100000");
+        command.args(["--ci", "--set", "ci.seconds=1"]).args(more).output().unwrap()
+    };
+    let output = cut("interrupt-time", &[]);
+    assert_eq!(output.status.code(), Some(8), "{output:?}");
+    let (lines, summary) = read(&output);
+    assert_eq!((&summary["exit"], &summary["seeds"]), (&8.into(), &lines.len().into()));
+    assert_eq!((&summary["cut_short"], &summary["interrupted"]), (&true.into(), &false.into()));
+
+    // As many as the scenario asks for are there: what else was typed is a wish and no budget.
+    let summary = read(&cut("interrupt-enough", &["--set", "ci.seeds=1"])).1;
+    assert_eq!(summary["cut_short"], true);
+    assert!(summary["exit"] != 8, "{summary}");
 }

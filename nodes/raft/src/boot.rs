@@ -71,17 +71,7 @@ pub async fn start(
     let inbox = Mailbox::new();
     let shared = Arc::new(Shared::new(inbox.clone(), groups.clone()));
     let thread = host.thread(config.raft_thread.0);
-    let accept = Arc::new(Accept {
-        host: host.clone(),
-        thread: thread.clone(),
-        me: me.id,
-        cluster: cluster_hash(members),
-        peers: members.all.iter().map(|m| m.id).filter(|id| *id != me.id).collect(),
-        groups,
-        snapshot_stall: config.snapshot_stall,
-        inbox: inbox.clone(),
-        connections: Mutex::new(BTreeMap::new()),
-    });
+    let accept = Arc::new(receiving(host, config, members, groups, &inbox));
     let driver = Driver {
         host: host.clone(),
         config: config.clone(),
@@ -112,6 +102,27 @@ pub async fn start(
         tasks.push(thread.spawn("raft_accept", accept::run(accept, listener)));
     });
     Ok(Raft::new(shared))
+}
+
+/// The receiving side, which listens for all other members.
+fn receiving(
+    host: &Host,
+    config: &Config,
+    members: &Members,
+    groups: Vec<u32>,
+    inbox: &Mailbox<Input>,
+) -> Accept {
+    Accept {
+        host: host.clone(),
+        thread: host.thread(config.raft_thread.0),
+        me: members.me,
+        cluster: cluster_hash(members),
+        peers: members.all.iter().map(|m| m.id).filter(|id| *id != members.me).collect(),
+        groups,
+        snapshot_stall: config.snapshot_stall,
+        inbox: inbox.clone(),
+        connections: Mutex::new(BTreeMap::new()),
+    }
 }
 
 /// Starts every task on its thread.

@@ -43,10 +43,13 @@ use answer::Answer;
 use driver::Input;
 use mailbox::Mailbox;
 
-/// Deliberate defects that checks must catch, each with what it does. The first four break a promise
-/// that leaves the node in a message, so checks that listen to it name the node at once. The last
-/// two break none that can be heard: only a power loss brings them out, and only a check that looks
-/// at what is left of acknowledged writes, `acked_durable`, is sure to see it.
+/// Deliberate defects that checks must catch, each with what it does. The first four break a
+/// promise that leaves the node in a message: `one_vote_per_term` and `fsync_before_ack` name the
+/// node. The last two break none that can be heard, and only a power loss brings them out.
+/// `own_log_before_fsync` loses committed entries: `leader_completeness` sees it when the next
+/// leader lacks them, and without that check `acked_durable` when clients read back; it takes a
+/// stalled disk of the leader and a follower that lags, so a scenario made for it.
+/// `compact_before_snapshot_durable` leaves a node that refuses to start, which ends the run.
 pub const PLANTS: &[(&str, &str)] = &[
     ("vote_before_fsync", "a vote leaves before the disk has it"),
     ("ack_before_fsync", "a follower acknowledges entries before its disk has them"),

@@ -95,7 +95,8 @@ mod tests {
     fn nonsense_from_a_child_is_no_testimony() {
         assert_eq!(read(""), None);
         assert_eq!(read("{\"digest\":\"00\"}"), None);
-        let text = r#"{"digest":"00","events":2,"polls":3,"virtual_ns":4,"checkpoints":["ff"],"trace":["a"]}"#;
+        let text = r#"{"digest": "00", "events": 2, "polls": 3, "virtual_ns": 4,
+            "checkpoints": ["ff"], "trace": ["a"]}"#;
         let seen = read(text).unwrap();
         assert_eq!((seen.print.checkpoints, seen.print.events), (vec![255], 2));
     }

@@ -175,9 +175,10 @@ fn readable(entry: &Entry) -> Result<(), Garbage> {
     if context == 0 && !entry.data.is_empty() {
         return Err(Garbage("a body that nothing vouches for"));
     }
-    // The simulated network damages no byte, and summing up each body once per follower is CPU time
-    // that a sweep of thousands of runs would feel. In the real world it is a fraction of what
-    // sending the body costs, and keeps damage out of the log, where it would stop every boot.
+    // The simulated network damages no byte, and summing up each body once per follower (23 us per
+    // MiB, so about 100 us per proposal of 1 MB with four followers) is CPU time that a sweep of
+    // thousands of runs would feel. In the real world it is a fraction of what receiving the body
+    // costs, and keeps damage out of the log, where it would stop every boot.
     if cfg!(not(madsim)) && crc32fast::hash(&entry.data) != body_crc(entry) {
         return Err(Garbage("a body that its checksum does not fit"));
     }
