@@ -46,7 +46,8 @@ usage: wavetank-node store --me N --peers ADDR,... --clients ADDR,... --data DIR
   --data DIR           the node's folder; created if missing
   --set KEY=VALUE ...  settings of the node
 
-example: --me 1 --peers 127.0.0.1:7001,127.0.0.1:7002 --clients 127.0.0.1:8001,127.0.0.1:8002";
+example: cargo real store --me 1 --peers 127.0.0.1:7001,127.0.0.1:7002 \\
+           --clients 127.0.0.1:8001,127.0.0.1:8002 --data /tmp/n1";
 
     const OPTIONS: [&str; 6] = ["--me", "--peers", "--clients", "--data", "--set", "--help"];
 

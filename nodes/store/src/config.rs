@@ -1,4 +1,6 @@
 //! The store's settings: those of consensus, and a few of its own, as one flat list of keys.
+//! Kept flat because an operator thinks of one node, not of its layers; which layer a key belongs to is
+//! nobody's business but this file's.
 
 use host::settings::{Field, Settings};
 use host::unit::Size;

@@ -1,4 +1,6 @@
 //! What the store says beside what its consensus says.
+//! Elections, log and snapshots are told by the Raft driver's events; here is only what clients can notice,
+//! and of that only what no other event implies.
 
 use host::{Event, Facts, Weight};
 

@@ -36,7 +36,8 @@ fn words(registry: &Registry) -> Vec<&str> {
     let loads = registry.workloads.iter().map(|w| w.word);
     let faults = registry.faults.iter().map(|w| w.word);
     let checks = registry.checks.iter().map(|w| w.word);
-    nodes.chain(plants).chain(loads).chain(faults).chain(checks).collect()
+    let words = nodes.chain(plants).chain(loads).chain(faults).chain(checks);
+    words.chain(registry.event_words()).collect()
 }
 
 fn entries(registry: &Registry, word: &str, paint: Paint) -> String {
@@ -58,6 +59,10 @@ fn entries(registry: &Registry, word: &str, paint: Paint) -> String {
     }
     for check in registry.checks.iter().filter(|w| w.word == word) {
         text.push_str(&claim(check, paint));
+    }
+    if registry.event_words().contains(&word) {
+        let about = "Happens in the load; a fault can wait for it: when = { event = WORD, nth = N, after = TIME }.";
+        text.push_str(&entry("event", word, about, &[], paint));
     }
     for node in &registry.nodes {
         for (plant, about) in node.plants.iter().filter(|p| p.0 == word) {

@@ -67,7 +67,15 @@ impl Page<'_> {
         let left = left.trim_end();
         let verdict = verdict(o, self.paint);
         let title = &self.scenario.head.title.0;
-        format!("{left:<VERDICT_AT$}{verdict}\n\n  {title}\n")
+        let mut head = format!("{left:<VERDICT_AT$}  {verdict}\n\n  {title}\n");
+        if o.verdict == Verdict::Vacuous {
+            let acks = o.measure("acks").map_or(0, |m| m.value);
+            let wanted = self.scenario.min_acks;
+            head.push_str(&format!(
+                "\n  vacuous: {acks} operations were acknowledged; min_acks asks for {wanted}\n"
+            ));
+        }
+        head
     }
 
     /// The violation that decides: the first that is not a symptom.

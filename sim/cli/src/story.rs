@@ -17,7 +17,7 @@ pub const LINES_MAX: usize = 20;
 /// Of a failure's story, how many are the culprit's own, however long ago.
 const OWN_MAX: usize = 8;
 /// Of any other story, how many lead up to an election, and to a fault.
-const BEFORE_ELECTION: usize = 12;
+const BEFORE_ELECTION: usize = 9;
 const BEFORE_FAULT: usize = 5;
 /// Up to so many nodes have a wide column each.
 const WIDE_MAX: usize = 9;
@@ -197,7 +197,7 @@ mod tests {
         trace.push(line(40, "n2", "candidate", Weight::Story, "LC"));
         trace.extend((41..60).map(|i| line(i, "n2", "work", Weight::Story, "LC")));
         let choice = around_election(&trace);
-        assert_eq!(choice.lines, (28..48).collect::<Vec<_>>());
+        assert_eq!(choice.lines, (31..51).collect::<Vec<_>>());
         assert_eq!(choice.loud, BTreeSet::from([40]));
     }
 

@@ -12,7 +12,8 @@ pub fn out(text: &str) {
     let written = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
     match written {
         Ok(()) => {}
-        Err(error) if error.kind() == ErrorKind::BrokenPipe => std::process::exit(exit::OK),
+        // Whoever read has gone away; the work is not finished, and the exit code must not say so.
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => std::process::exit(exit::IO),
         Err(error) => {
             err(&format!("error: stdout: {error}\n"));
             std::process::exit(exit::IO);

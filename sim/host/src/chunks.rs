@@ -1,5 +1,6 @@
 //! Ropes: what net and disk move. A frame or a WAL record is a small header and shared body chunks, so a
 //! value of one megabyte is never copied between a client's buffer and five nodes' logs.
+//! Left out: mutation. A rope is built once and then only sliced and shared.
 
 use bytes::Bytes;
 

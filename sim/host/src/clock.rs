@@ -1,5 +1,6 @@
 //! Clocks and alarms. Every host has its own: a monotonic clock with an arbitrary origin, which may drift,
 //! and a wall clock, which may be wrong and may step. Node code has no other; `std::time` is banned there.
+//! A sleep is never early; how late it may be is the arm's business and the conformance suite's.
 
 use std::future::Future;
 use std::ops::{Add, Sub};

@@ -1,5 +1,6 @@
 //! Typed facts. A node says what it did; checks judge, the trace tells, the digest remembers. An event is
 //! consumed by reference at the moment it happens and carries ranges, not payloads.
+//! Text, facts and weight are asked for separately, so a sweep never formats a line.
 
 use std::any::Any;
 use std::fmt::Debug;

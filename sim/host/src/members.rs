@@ -1,4 +1,6 @@
 //! Who belongs to the cluster: what a node is told at boot besides its configuration.
+//! Addresses are the arm's: host names in simulation, socket addresses in reality.
+//! Left out: changes of membership; a later word.
 
 use crate::Addr;
 

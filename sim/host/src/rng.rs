@@ -1,5 +1,6 @@
 //! Random numbers by name. A stream is ChaCha12 under a key that the arm derives from (seed, stream, host,
 //! boot, key); two streams have nothing to do with each other.
+//! Ranges are drawn without bias and without floating point, so a stream reads the same on every machine.
 
 use rand_chacha::ChaCha12Rng;
 use rand_chacha::rand_core::{RngCore, SeedableRng};

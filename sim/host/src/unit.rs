@@ -1,5 +1,6 @@
 //! Quantities with units: parsing, printing, and the refusal of bare numbers. Everything is an integer of
 //! the smallest unit (nanoseconds, bytes, parts per million): floating point differs between libms.
+//! What is shown is what is parsed: every `show` gives text that its `parse` takes back unchanged.
 
 use std::time::Duration;
 

@@ -1,5 +1,6 @@
 //! The simulated arm of the seam: one per boot of a host. It translates requests into acts on the world,
 //! and does nothing once its boot is over or the run has ended.
+//! What needs the thread, the clock or the disk of a host is decided in `world`; here is no law.
 
 use std::io;
 use std::sync::Arc;

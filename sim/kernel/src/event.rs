@@ -1,5 +1,6 @@
 //! What the kernel itself records: the life of hosts and links, the phases, and what clients asked for and
 //! were told. Checks see these beside the nodes' own events.
+//! Triggers may wait for any of their words.
 
 use host::{Event, Facts, Role, Weight};
 

@@ -9,7 +9,8 @@
 
 #[cfg(not(madsim))]
 compile_error!(
-    "the simulator needs `--cfg madsim`; build from the project's folder, where .cargo/config.toml sets it, and without RUSTFLAGS in the environment"
+    "the simulator needs `--cfg madsim`: build from the project's folder, where .cargo/config.toml \
+     sets it, and without RUSTFLAGS in the environment"
 );
 
 pub use model::Time;

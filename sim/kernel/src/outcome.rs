@@ -1,4 +1,6 @@
 //! What a run came to: one object, the same for people and for machines.
+//! Verdict and class are closed lists, and the exit code is a function of them. The JSON object is documented
+//! in the README and holds every measure, whatever columns a scenario prints.
 
 use host::Weight;
 use serde::Serialize;

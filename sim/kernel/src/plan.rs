@@ -3,7 +3,7 @@
 //! *Drawn*: ranges and chances are resolved by draws keyed to the scenario's line; selectors such as
 //! `leader` and triggers such as `snapshot_started #2` are still symbolic. *Fired*: what happened, with
 //! hosts, time, trigger and the survivors of power losses. *Artifact*: fired lines and left-out operations
-//! as a file; replaying it, no draw decides what happens.
+//! as a file; replaying it under its seed, no draw decides whom a fault hits, when, or what survives.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -380,8 +380,8 @@ impl Plan {
     ) -> Result<Plan, Vec<Problem>> {
         let doc = Doc::parse(file, text, "")?;
         let mut reader = Reader::new(&doc);
-        let mut plan = Plan::default();
-        plan.scenario = reader.one("plan", "scenario");
+        let scenario = reader.one("plan", "scenario");
+        let mut plan = Plan { scenario, ..Plan::default() };
         reader.one("plan", "tool");
         if let Some(text) = reader.one("plan", "seed") {
             plan.seed = text.parse().ok();

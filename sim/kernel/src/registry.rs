@@ -1,5 +1,6 @@
 //! The vocabulary: every node, workload, fault and check by its word. The kernel knows none of them; the
 //! program's table of contents hands them in, and a user's own node is one more line there.
+//! Each word brings its parameters, so parsing, `explain` and `show` need no second list.
 
 use std::collections::BTreeMap;
 use std::future::Future;

@@ -1,5 +1,6 @@
 //! A scenario: one sentence `cause_verb_effect` as a file. Reading it resolves every word against the
 //! registry and every value against its allowed range, and remembers where each value came from.
+//! All problems of a file are reported at once, each with its place.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -1,5 +1,6 @@
 //! Many seeds on all cores. Outcomes are handed over in the order of their seeds, however many workers there
 //! are, so a sweep's output depends on the seeds alone.
+//! Left out: a process for each seed. A seed that aborts takes its sweep along; what was finished is on disk.
 
 use std::collections::BTreeMap;
 use std::ops::Range;

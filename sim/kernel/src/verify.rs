@@ -1,5 +1,6 @@
 //! Whether two runs of one seed are the same run. Digests are compared; if they differ, the checkpoints say
 //! in which 1,024 entries the difference begins.
+//! Polls and virtual time are compared too, for the digest holds neither.
 
 use crate::digest::first_difference;
 use crate::outcome::Outcome;

@@ -1,5 +1,6 @@
 //! Loads: who asks for what. A workload is an async function of one client; it knows the node's client
 //! library and nothing of the faults. What it asks and what it is told it records through its own host.
+//! What a run's load remembers dies with the run: a workload makes a new load for each.
 
 use std::future::Future;
 use std::pin::Pin;

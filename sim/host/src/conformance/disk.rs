@@ -1,5 +1,6 @@
 //! What a node may rely on from its disk while the machine lives: offsets, extents, names. Times
 //! and the fate of unsynced bytes are not the subject here.
+//! Source: POSIX for names and handles.
 
 use std::io::ErrorKind;
 use std::sync::Arc;

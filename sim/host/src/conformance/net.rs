@@ -1,5 +1,6 @@
 //! What a node may rely on from its connections while links are healthy: order, completeness, the
 //! window, and how each kind of end looks from the other side. `n1` dials, `n2` listens.
+//! Source: what TCP does, as far as both arms promise it.
 
 use std::future::Future;
 use std::io::ErrorKind;

@@ -1,5 +1,6 @@
 //! The plan at work: a line that is due finds its hosts, acts through its fault, and is written down as it
 //! was fired; later it ends.
+//! What it draws is keyed by the scenario's line, so that no other line can shift it.
 
 use host::Rng;
 

@@ -8,6 +8,7 @@
 //! The laws of each resource are in `model`; the files beside this one apply them: `net`, `storage`,
 //! `process` (threads, boots, crashes).
 
+mod cuts;
 mod dial;
 mod net;
 mod process;

@@ -5,7 +5,8 @@
 //! doubling delay, and gives the connection up in the end. A dead process on a live machine answers with a
 //! reset; a machine that lost power answers nothing, so its peers stay half-open until they send.
 //!
-//! Left out: the way back of acknowledgements (credit returns at once), SYN queues, ports running out.
+//! Left out: the way back of acknowledgements (credit returns at once); frames that still waited for the
+//! link's bandwidth when their machine lost its power arrive all the same.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io::{Error, ErrorKind};
@@ -16,7 +17,6 @@ use host::{Addr, Chunks, Class, Style, TrySendError};
 use super::{Due, Waits, World};
 use crate::Time;
 use crate::draw::Weather;
-use crate::event::KernelEvent;
 use crate::model::link::{Link, LinkLaw, Verdict};
 
 /// Bytes that a frame costs on the link besides its own: headers of the layers below.
@@ -499,27 +499,6 @@ impl World {
                 // What left before still arrives before.
                 let at = (self.now() + self.latency(host, to)).max(last);
                 self.schedule(at, Due::Reset { end: peer });
-            }
-        }
-    }
-
-    // Faults.
-
-    pub(crate) fn cut(&mut self, from: usize, to: usize, line: usize) {
-        let key = self.links.index(from, to);
-        self.links.links[key].cut();
-        self.links.cut_by[key] = line;
-        let to_name = self.hosts[to].name.clone();
-        self.outbox.push((from, KernelEvent::LinkCut { to, to_name }));
-    }
-
-    pub(crate) fn heal(&mut self, from: usize, to: usize) {
-        let key = self.links.index(from, to);
-        if self.links.links[key].is_cut() {
-            self.links.links[key].heal();
-            if !self.links.links[key].is_cut() {
-                let to_name = self.hosts[to].name.clone();
-                self.outbox.push((from, KernelEvent::LinkHealed { to, to_name }));
             }
         }
     }

@@ -1,5 +1,6 @@
 //! What the tasks, arms and engine of a run share: the world and the history, each behind a lock that a
 //! single thread takes, and the one madsim plugin through which they are found.
+//! Lock order: the world before the history.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
