@@ -61,7 +61,8 @@ fn entries(registry: &Registry, word: &str, paint: Paint) -> String {
         text.push_str(&claim(check, paint));
     }
     if registry.event_words().contains(&word) {
-        let about = "Happens in the load; a fault can wait for it: when = { event = WORD, nth = N, after = TIME }.";
+        let about =
+            "Something that happens; a fault can wait for it: when = { event = WORD, nth = N }.";
         text.push_str(&entry("event", word, about, &[], paint));
     }
     for node in &registry.nodes {

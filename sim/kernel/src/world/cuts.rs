@@ -1,7 +1,7 @@
 //! Cuts: a directed link that no longer delivers, and its healing.
 //!
-//! Cuts nest, so overlapping faults heal on their own; the last line that cut a link is booked with the frames
-//! that it swallows. What happens to those frames is `net`'s business.
+//! Cuts nest, so overlapping faults heal on their own; the last line that cut a link is booked with the
+//! frames that it swallows. What happens to those frames is `net`'s business.
 
 use super::World;
 use crate::event::KernelEvent;
