@@ -2,6 +2,7 @@
 //! the smallest unit (nanoseconds, bytes, parts per million): floating point differs between libms.
 //! What is shown is what is parsed: every `show` gives text that its `parse` takes back unchanged.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 const TIMES: [(&str, u64); 7] = [
@@ -50,13 +51,13 @@ pub struct Span {
 /// A distribution given by quantiles and read by straight lines between them: integer arithmetic, so that
 /// it is the same on every machine. `p0 60us, p50 90us, p99 400us, p100 2ms`.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
-pub struct Quantiles(Vec<(u32, u64)>);
+pub struct Quantiles(Arc<[(u32, u64)]>);
 
 impl Quantiles {
     /// Always the same duration.
     pub fn constant(d: Duration) -> Quantiles {
         let ns = nanos(d);
-        Quantiles(vec![(0, ns), (1_000_000, ns)])
+        Quantiles(Arc::new([(0, ns), (1_000_000, ns)]))
     }
 
     /// The value under a uniform draw of 64 bits, in nanoseconds.
@@ -186,7 +187,7 @@ pub fn parse_quantiles(text: &str) -> Result<Quantiles, String> {
     if points.len() < 2 || points[0].0 != 0 || points[points.len() - 1].0 != 1_000_000 {
         return Err(format!("quantiles begin at p0 and end at p100; {example}"));
     }
-    Ok(Quantiles(points))
+    Ok(Quantiles(points.into()))
 }
 
 fn exact(n: u64, units: &[(&'static str, u64)]) -> String {
