@@ -1,8 +1,9 @@
-//! Measures: how large the log files of one node grew at most (stated whenever a segment begins, so
-//! the newest segment's own bytes are not in it), and what power losses did to files: how many took
-//! something, how many bytes in all, and how often a node cut a torn tail at its boot.
+//! Measures: how large the log files of one node grew at most, and what power losses did to files:
+//! how many took something, how many bytes in all, and how often a node cut a torn tail at its boot.
 //!
-//! Before the first new segment of a load nothing is known of sizes, and nothing is said.
+//! Sizes are those of the files themselves, looked at when a segment begins, when a snapshot is
+//! durable (which is just before the log is cut) and at the end. Between two looks a log can be
+//! larger by less than a segment.
 
 use kernel::check::{Check, Fact, Finding, Measure, Unit, View};
 use kernel::event::KernelEvent;
@@ -21,19 +22,24 @@ pub fn word() -> CheckWord {
     }
 }
 
+/// Where nodes keep their log.
+const LOG: &str = "wal/";
+
 #[derive(Default)]
 struct Wal {
-    /// The most segments and the most bytes of one node.
-    largest: Option<(u64, u64)>,
+    /// The most segments of one node.
+    segments: u64,
+    /// The most bytes of one node.
+    bytes: u64,
     tails_lost: u64,
     lost_bytes: u64,
     tail_cuts: u64,
 }
 
 impl Wal {
-    fn rolled(&mut self, segments: u64, bytes: u64) {
-        let (most, largest) = self.largest.unwrap_or_default();
-        self.largest = Some((most.max(segments), largest.max(bytes)));
+    fn looked(&mut self, segments: u64, bytes: u64) {
+        self.segments = self.segments.max(segments);
+        self.bytes = self.bytes.max(bytes);
     }
 
     fn power_lost(&mut self, lost: u64) {
@@ -41,28 +47,27 @@ impl Wal {
         self.lost_bytes += lost;
     }
 
-    fn all(&self) -> Vec<Measure> {
+    /// All measures, given the largest log at the end.
+    fn all(&self, bytes_at_end: u64) -> Vec<Measure> {
         let one = |name, value, unit| Measure { name, value, unit };
-        let sizes = self.largest.map(|(segments, bytes)| {
-            [
-                one("wal_segments_max", segments, Unit::Count),
-                one("wal_bytes_max", bytes, Unit::Bytes),
-            ]
-        });
-        let losses = [
+        vec![
+            one("wal_segments_max", self.segments, Unit::Count),
+            one("wal_bytes_max", self.bytes.max(bytes_at_end), Unit::Bytes),
             one("tails_lost", self.tails_lost, Unit::Count),
             one("lost_bytes", self.lost_bytes, Unit::Bytes),
             one("tail_cuts", self.tail_cuts, Unit::Count),
-        ];
-        sizes.into_iter().flatten().chain(losses).collect()
+        ]
     }
 }
 
 impl Check for Wal {
-    fn observe(&mut self, fact: &Fact<'_>, _: &View<'_>) -> Result<(), Finding> {
+    fn observe(&mut self, fact: &Fact<'_>, view: &View<'_>) -> Result<(), Finding> {
         match fact.get() {
-            Some(RaftEvent::WalRolled { segments, bytes_total, .. }) => {
-                self.rolled(*segments, *bytes_total);
+            Some(RaftEvent::WalRolled { segments, .. }) => {
+                self.looked(*segments, view.bytes_below(fact.host, LOG));
+            }
+            Some(RaftEvent::SnapshotFinished { .. }) => {
+                self.looked(0, view.bytes_below(fact.host, LOG));
             }
             Some(RaftEvent::TailCut { .. }) => self.tail_cuts += 1,
             _ => {}
@@ -73,8 +78,9 @@ impl Check for Wal {
         Ok(())
     }
 
-    fn measures(&self, _: &View<'_>) -> Vec<Measure> {
-        self.all()
+    fn measures(&self, view: &View<'_>) -> Vec<Measure> {
+        let at_end = (0..view.nodes()).map(|host| view.bytes_below(host, LOG)).max();
+        self.all(at_end.unwrap_or(0))
     }
 }
 
@@ -85,16 +91,18 @@ mod tests {
     #[test]
     fn the_largest_log_and_the_sum_of_losses_are_kept() {
         let mut check = Wal::default();
-        check.rolled(2, 900);
-        check.rolled(3, 100);
+        check.looked(2, 900);
+        check.looked(3, 100);
         check.power_lost(0);
         check.power_lost(96);
-        let values: Vec<u64> = check.all().iter().map(|m| m.value).collect();
+        let values: Vec<u64> = check.all(50).iter().map(|m| m.value).collect();
         assert_eq!(values, [3, 900, 1, 96, 0]);
     }
 
     #[test]
-    fn without_a_new_segment_no_size_is_claimed() {
-        assert!(Wal::default().all().iter().all(|m| !m.name.starts_with("wal_")));
+    fn a_log_that_is_largest_at_the_end_counts() {
+        let mut check = Wal::default();
+        check.looked(1, 110);
+        assert_eq!(check.all(4_000)[1].value, 4_000);
     }
 }

@@ -76,6 +76,13 @@ impl View<'_> {
         self.world.hosts[host].files.durable_len(path)
     }
 
+    /// Bytes in the host's files whose names start with `prefix`, durable or not.
+    pub fn bytes_below(&self, host: usize, prefix: &str) -> u64 {
+        let files = &self.world.hosts[host].files;
+        let found = files.list(prefix).into_iter().filter_map(|path| files.find(&path));
+        found.map(|file| files.len(file)).sum()
+    }
+
     /// What the host said it is: `leader`, `follower` ...
     pub fn role(&self, host: usize) -> Option<&'static str> {
         self.roles.get(host).copied().flatten().map(|r| r.word)

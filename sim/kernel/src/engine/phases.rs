@@ -164,7 +164,10 @@ impl Engine {
         for (check, what) in awaited {
             self.liveness(check, what);
         }
-        self.shared.history().close_measures(&self.shared.world());
+        {
+            let world = self.shared.world();
+            self.shared.history().close_measures(&world);
+        }
         if self.report.class.is_some() || !self.setup.blackout {
             self.stage = Stage::Over;
             return;
