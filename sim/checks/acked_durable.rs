@@ -128,7 +128,7 @@ impl Check for AckedDurable {
                 self.asks(fact.host, *op, key, *value);
                 Ok(())
             }
-            ClientEvent::Invoked { .. } => Ok(()),
+            ClientEvent::Invoked { .. } | ClientEvent::Read { .. } => Ok(()),
             ClientEvent::Returned { op, end, version, value, .. } => {
                 self.learns(fact.host, *op, *end, (*version, *value))
             }

@@ -217,6 +217,44 @@ events! {
         /// Bytes removed.
         bytes_removed: u64,
     }
+    /// The leader holds a lease, or holds it for longer: until then no other node can be elected.
+    LeaseHeld = "lease_held" {
+        /// The term it leads.
+        term: u64,
+        /// Until when, on the host's monotonic clock.
+        until_ns: u64,
+    }
+    /// The leader gave its lease up before its time: it stepped down, or hands leadership over.
+    LeaseEnded = "lease_ended" {
+        /// The term it led.
+        term: u64,
+    }
+    /// Reads were admitted on the strength of the lease, without asking anybody.
+    LeaseRead = "lease_read" {
+        /// The term it leads.
+        term: u64,
+        /// They see at least what is committed up to here.
+        index: u64,
+        /// How many.
+        reads: u64,
+    }
+    /// The leader hands leadership over.
+    TransferStarted = "transfer_started" {
+        /// The term it leads.
+        term: u64,
+        /// To whom.
+        to: u64,
+    }
+    /// The disk has no room for the log; the node waits for some.
+    DiskFull = "disk_full_waits" {
+        /// The segment that it could not write.
+        segment: u64,
+    }
+    /// There is room again, and the log is written.
+    DiskRoom = "disk_has_room" {
+        /// How long it waited.
+        waited_ns: u64,
+    }
     /// The log file ended in bytes that are no record, as after a power loss; they were cut.
     TailCut = "tail_cut" {
         /// The segment.
@@ -278,6 +316,12 @@ impl Event for RaftEvent {
             Compacted { first, bytes_removed, .. } => {
                 format!("removed {bytes_removed} bytes of log before {}", wal_file(*first))
             }
+            LeaseHeld { until_ns, .. } => format!("lease until {} ms", millis(*until_ns)),
+            LeaseEnded { .. } => "gives its lease up".to_string(),
+            LeaseRead { index, reads, .. } => format!("{reads} reads at {index} under its lease"),
+            TransferStarted { to, .. } => format!("hands leadership to n{to}"),
+            DiskFull { segment, .. } => format!("no room for {}", wal_file(*segment)),
+            DiskRoom { waited_ns, .. } => format!("room again after {} ms", millis(*waited_ns)),
             TailCut { segment, offset, bytes, .. } => {
                 format!("cut {bytes} torn bytes of {} at {offset}", wal_file(*segment))
             }
@@ -291,12 +335,15 @@ impl Event for RaftEvent {
                 Weight::Story
             }
             Leader { .. } | Follower { .. } | ThreadLate { .. } | TailCut { .. } => Weight::Story,
+            TransferStarted { .. } | DiskFull { .. } | DiskRoom { .. } => Weight::Story,
             SnapshotStarted { .. } | SnapshotFinished { .. } | SnapshotInstalled { .. } => {
                 Weight::Story
             }
             VoteGranted { .. } | SnapshotSent { .. } | WalRolled { .. } | Compacted { .. } => {
                 Weight::Detail
             }
+            LeaseEnded { .. } => Weight::Detail,
+            LeaseHeld { .. } | LeaseRead { .. } => Weight::Fine,
             Appended { .. } | AppendAcked { .. } | Committed { .. } | Applied { .. } => {
                 Weight::Fine
             }

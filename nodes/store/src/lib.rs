@@ -16,6 +16,6 @@ pub use config::{Config, Own};
 pub use raft_driver::PLANTS;
 
 /// Every event that a store node records, by word.
-pub const EVENTS: &[&[&str]] = &[raft_driver::event::RaftEvent::WORDS, &["serving"]];
+pub const EVENTS: &[&[&str]] = &[raft_driver::event::RaftEvent::WORDS, event::StoreEvent::WORDS];
 
 pub use server::run;

@@ -4,7 +4,7 @@
 
 use std::any::Any;
 
-use host::{Event, Role};
+use host::{Event, Mono, Role};
 
 use crate::Time;
 use crate::world::World;
@@ -74,6 +74,21 @@ impl View<'_> {
     /// How many bytes of a file would survive a power loss now, counted from its beginning.
     pub fn durable_len(&self, host: usize, path: &str) -> u64 {
         self.world.hosts[host].files.durable_len(path)
+    }
+
+    /// The virtual time at which the host's monotonic clock shows `mono_ns`, if it goes on as it goes now.
+    pub fn true_time(&self, host: usize, mono_ns: u64) -> Time {
+        self.world.hosts[host].clock.true_time(Mono(mono_ns))
+    }
+
+    /// The boot of the host's process, counted from 1.
+    pub fn boot(&self, host: usize) -> u32 {
+        self.world.hosts[host].boot
+    }
+
+    /// Bytes that the host's node has written to files under this class, over all its boots.
+    pub fn written(&self, host: usize, class: &str) -> u64 {
+        self.world.hosts[host].written.get(class).copied().unwrap_or(0)
     }
 
     /// Bytes in the host's files whose names start with `prefix`, durable or not.

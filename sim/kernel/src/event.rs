@@ -168,6 +168,8 @@ pub enum ClientEvent {
     Invoked { client: u64, op: u64, kind: &'static str, key: String, value: u64 },
     /// Its outcome. `version` is the server's order of writes to this key, 0 if unknown.
     Returned { client: u64, op: u64, end: OpEnd, version: u64, value: u64 },
+    /// What an operation under way found at a key: (version, value). A range tells it of each key it covers.
+    Read { client: u64, op: u64, key: String, found: Option<(u64, u64)> },
     /// After the blackout: what a key reads as. `None` if it is missing.
     ReadBack { client: u64, key: String, found: Option<(u64, u64)> },
     /// After the blackout: a key could not be read at all.
@@ -176,7 +178,8 @@ pub enum ClientEvent {
 
 impl ClientEvent {
     /// The words that a trigger can wait for.
-    pub const WORDS: &'static [&'static str] = &["op_invoked", "op_ok", "op_fail", "op_unknown"];
+    pub const WORDS: &'static [&'static str] =
+        &["op_invoked", "op_ok", "op_fail", "op_unknown", "op_read"];
 }
 
 impl Event for ClientEvent {
@@ -190,6 +193,7 @@ impl Event for ClientEvent {
             ClientEvent::Returned { end: OpEnd::Ok, .. } => "op_ok",
             ClientEvent::Returned { end: OpEnd::Fail, .. } => "op_fail",
             ClientEvent::Returned { end: OpEnd::Unknown, .. } => "op_unknown",
+            ClientEvent::Read { .. } => "op_read",
             ClientEvent::ReadBack { .. } => "read_back",
             ClientEvent::ReadBackFailed { .. } => "read_back_failed",
         }
@@ -203,6 +207,10 @@ impl Event for ClientEvent {
                 OpEnd::Fail => format!("op {op}: failed"),
                 OpEnd::Unknown => format!("op {op}: outcome unknown"),
             },
+            ClientEvent::Read { op, key, found: Some((version, _)), .. } => {
+                format!("op {op}: {key} has version {version}")
+            }
+            ClientEvent::Read { op, key, found: None, .. } => format!("op {op}: {key} is missing"),
             ClientEvent::ReadBack { key, found: Some((version, _)), .. } => {
                 format!("{key} reads back with version {version}")
             }
@@ -218,6 +226,10 @@ impl Event for ClientEvent {
             }
             ClientEvent::Returned { client, op, end, version, value } => {
                 facts.num(*client).num(*op).num(*end as u64).num(*version).num(*value)
+            }
+            ClientEvent::Read { client, op, key, found } => {
+                let (version, value) = found.unwrap_or((0, 0));
+                facts.num(*client).num(*op).word(key).num(version).num(value)
             }
             ClientEvent::ReadBack { client, key, found } => {
                 let (version, value) = found.unwrap_or((0, 0));

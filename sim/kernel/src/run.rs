@@ -291,6 +291,7 @@ fn build(scenario: &Scenario, options: &Options, draws: Draws, setup: &Setup) ->
             clock: clock(&draws, &hw, world.identity(number), world.wall_base),
             files: Files::new(hw.disk_capacity),
             cache: Cache::new(&world.disk_law),
+            written: Default::default(),
             writeback_armed: false,
             open_files: std::collections::BTreeMap::new(),
             warm: std::collections::BTreeSet::new(),

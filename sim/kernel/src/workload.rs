@@ -61,6 +61,12 @@ impl Client {
         self.host.emit(ClientEvent::Returned { client: self.number, op, end, version, value });
     }
 
+    /// Records what an operation found at a key: (version, value). Comes before its outcome.
+    pub fn read(&self, op: u64, key: &str, found: Option<(u64, u64)>) {
+        let key = key.to_string();
+        self.host.emit(ClientEvent::Read { client: self.number, op, key, found });
+    }
+
     /// Records what a key reads as after the blackout: (version, value).
     pub fn read_back(&self, key: &str, found: Option<(u64, u64)>) {
         let key = key.to_string();

@@ -134,6 +134,8 @@ pub(crate) struct Host {
     pub clock: HostClock,
     pub files: Files,
     pub cache: Cache,
+    /// Bytes that were written, by class.
+    pub written: BTreeMap<&'static str, u64>,
     pub writeback_armed: bool,
     pub open_files: BTreeMap<u64, u64>,
     pub warm: std::collections::BTreeSet<u64>,

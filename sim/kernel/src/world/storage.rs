@@ -107,6 +107,7 @@ impl World {
         self.note("write", file, bytes);
         let machine = &mut self.hosts[host];
         machine.warm.insert(file);
+        *machine.written.entry(class.0).or_default() += bytes;
         machine.cache.wrote(now, file, bytes);
         let over = machine.cache.throttle();
         self.arm_writeback(host);
