@@ -429,6 +429,7 @@ pub fn show(measure: &Measure) -> String {
         Unit::Bytes => format!("{:.1} MB", measure.value as f64 / 1e6),
         Unit::Rate => format!("{:.1} /s", measure.value as f64 / 1e3),
         Unit::Count => measure.value.to_string(),
+        Unit::Ratio => format!("{:.2}", measure.value as f64 / 1e3),
     }
 }
 
