@@ -154,3 +154,27 @@ fn those_who_wait_for_an_ended_machine_are_told() {
     assert_eq!(rx.recv_timeout(Duration::from_secs(20)), Ok(Some(true)));
     assert_eq!(rx.recv_timeout(Duration::from_secs(20)), Ok(Some(true)));
 }
+
+#[test]
+fn a_blocked_thread_does_not_outlive_its_machine() {
+    struct Told(mpsc::Sender<()>);
+    impl Drop for Told {
+        fn drop(&mut self) {
+            let _ = self.0.send(());
+        }
+    }
+    let (machine, _root) = machine("blocked");
+    let (thread, (tx, rx)) = (machine.host().thread("main"), mpsc::channel());
+    let (own, (began, begins)) = (thread.clone(), mpsc::channel());
+    drop(thread.spawn("blocks", async move {
+        let _told = Told(tx);
+        own.block(async move {
+            began.send(()).unwrap();
+            std::future::pending::<()>().await
+        })
+        .await;
+    }));
+    begins.recv_timeout(Duration::from_secs(20)).unwrap();
+    machine.shutdown();
+    assert_eq!(rx.try_recv(), Ok(()), "its task was not dropped");
+}
