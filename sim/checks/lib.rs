@@ -14,6 +14,7 @@ mod converged;
 mod election_safety;
 mod elections;
 mod fsync_before_ack;
+mod glossary;
 mod latency;
 mod leader_changed;
 mod leader_completeness;
@@ -51,6 +52,11 @@ pub fn words() -> Vec<CheckWord> {
         threads::word(),
         wal::word(),
     ]
+}
+
+/// What each measure means, by name.
+pub fn measures() -> Vec<(&'static str, &'static str)> {
+    glossary::MEASURES.to_vec()
 }
 
 /// Makes a check that takes no argument.
