@@ -26,6 +26,8 @@ pub fn registry() -> Registry {
         checks: checks::words(),
         scenarios: SCENARIOS.to_vec(),
         profiles: PROFILES.to_vec(),
+        measures: checks::measures(),
+        ..Registry::default()
     }
 }
 

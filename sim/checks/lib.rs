@@ -17,6 +17,7 @@ mod election_safety;
 mod elections;
 mod exactly_once;
 mod fsync_before_ack;
+mod glossary;
 mod latency;
 mod layers;
 mod leader_changed;
@@ -73,6 +74,11 @@ pub fn words() -> Vec<CheckWord> {
         wal::word(),
         wal_bounded::word(),
     ]
+}
+
+/// What each measure means, by name.
+pub fn measures() -> Vec<(&'static str, &'static str)> {
+    glossary::MEASURES.to_vec()
 }
 
 /// Makes a check that takes no argument.

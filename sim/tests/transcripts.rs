@@ -90,12 +90,13 @@ fn commands(text: &str) -> Vec<Vec<String>> {
 #[test]
 fn every_printed_command_runs() {
     let readme = std::fs::read_to_string(root().join("README.md")).unwrap();
-    let help = String::from_utf8_lossy(&tank(&[]).stdout).into_owned();
+    let help = String::from_utf8_lossy(&tank(&["--help"]).stdout).into_owned();
+    let tour = String::from_utf8_lossy(&tank(&[]).stdout).into_owned();
     let story = tank(&["run", "leader_crash", "--seed", "1"]);
     let story = String::from_utf8_lossy(&story.stdout).into_owned();
     let failing = std::fs::read_to_string(root().join("sim/tests/golden/vote_before_fsync.txt"));
     let mut seen = std::collections::BTreeSet::new();
-    for text in [readme, help, story, failing.unwrap_or_default()] {
+    for text in [readme, help, tour, story, failing.unwrap_or_default()] {
         seen.extend(commands(&text));
     }
     assert!(seen.len() >= 6, "{seen:?}");

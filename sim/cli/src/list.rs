@@ -67,6 +67,6 @@ fn as_text(session: &Session, scenarios: &[(String, String)]) -> String {
         text.push_str(&table(rows.collect(), 2, None));
         text.push('\n');
     }
-    text.push_str("`cargo tank explain WORD` says more about one of them.\n");
+    text.push_str(&format!("`{} explain WORD` says more about one of them.\n", words.program()));
     text
 }

@@ -60,6 +60,8 @@ host::settings! {
         cure: Text = "";
         /// A sweep shows the illness when this share of its seeds does.
         share: Ratio = "100%";
+        /// Its place among the storms of the tour; 0: it has none.
+        tour: u64 = "0", "0..99";
     }
 }
 
@@ -177,6 +179,8 @@ pub struct Shows {
     pub cure: Option<String>,
     /// The share of seeds that must show it.
     pub share: Ratio,
+    /// Its place among the storms of the tour; 0: none.
+    pub tour: u64,
 }
 
 /// A check that the scenario names.
@@ -447,5 +451,5 @@ fn read_shows(r: &mut Reader<'_>, registry: &Registry, listed: &[CheckUse]) -> O
         return None;
     }
     let cure = Some(head.cure.0).filter(|c| !c.is_empty());
-    Some(Shows { symptoms, cure, share: head.share })
+    Some(Shows { symptoms, cure, share: head.share, tour: head.tour })
 }
