@@ -27,6 +27,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockRea
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant, SystemTime};
 
+use rustix::process::{Resource, getrlimit};
 use tokio_real::runtime::{Builder as RuntimeBuilder, Handle, Runtime};
 use tokio_real::sync::watch;
 use tracing::{Level, debug, enabled, info, trace};
@@ -65,7 +66,7 @@ struct Limits {
 #[derive(Clone, Debug)]
 pub struct Builder {
     name: String,
-    data_dir: PathBuf,
+    data_dir: Option<PathBuf>,
     limits: Limits,
 }
 
@@ -88,15 +89,25 @@ impl Builder {
         self
     }
 
-    /// How many connections the machine keeps at a time; default 4096. More are closed as they
-    /// arrive.
+    /// How many connections each listener keeps at a time, and how many the machine dials; default
+    /// 1024, and at most a quarter of the descriptors that the process may have. When a listener
+    /// has so many, the oldest that has sent no whole frame yet gives way to a newcomer; if there
+    /// is none, the newcomer is closed.
     pub fn max_connections(mut self, count: usize) -> Builder {
         self.limits.connections = count;
         self
     }
 
     /// Boots the machine; its folder is created if missing and belongs to it alone until it ends.
-    pub fn start(self) -> io::Result<Machine> {
+    ///
+    /// # Errors
+    /// Those of the operating system, with the folder's path; `ResourceBusy` if another machine has
+    /// the folder.
+    pub fn start(mut self) -> io::Result<Machine> {
+        if let Some(descriptors) = getrlimit(Resource::Nofile).current {
+            let share = usize::try_from(descriptors / 4).unwrap_or(usize::MAX);
+            self.limits.connections = self.limits.connections.min(share.max(1));
+        }
         let runtime = RuntimeBuilder::new_multi_thread()
             .worker_threads(2)
             .max_blocking_threads(64)
@@ -110,7 +121,7 @@ impl Builder {
             over: RwLock::new(false),
             tickets: Mutex::default(),
             threads: Threads::new(self.name.clone(), stop.clone()),
-            files: Files::open(self.data_dir, io.clone())?,
+            files: self.data_dir.map(|root| Files::open(root, io.clone())).transpose()?,
             sockets: Sockets::new(self.limits, io.clone()),
             name: self.name,
             stop,
@@ -129,8 +140,13 @@ pub struct Machine {
 impl Machine {
     /// Describes a machine whose files live under `data_dir`.
     pub fn builder(name: &str, data_dir: PathBuf) -> Builder {
-        let limits = Limits { max_frame: 64 << 20, window: 4 << 20, connections: 4096 };
-        Builder { name: name.to_string(), data_dir, limits }
+        Builder { data_dir: Some(data_dir), ..Machine::diskless(name) }
+    }
+
+    /// Describes a machine without a disk, for clients: every operation on files fails.
+    pub fn diskless(name: &str) -> Builder {
+        let limits = Limits { max_frame: 64 << 20, window: 4 << 20, connections: 1024 };
+        Builder { name: name.to_string(), data_dir: None, limits }
     }
 
     /// The machine as a node sees it.
@@ -151,7 +167,7 @@ impl Machine {
     /// How often a device was asked to make bytes or names durable: once per `sync`, once per
     /// folder of a `sync_dir`.
     pub fn syncs(&self) -> u64 {
-        self.arm.files.syncs()
+        self.arm.files.as_ref().map_or(0, Files::syncs)
     }
 
     /// The panics of tasks so far, as `task: message`.
@@ -179,7 +195,7 @@ impl Machine {
         // The write lock also waits for polls in progress: a timer must not be polled on a dead
         // runtime.
         *self.arm.over.write().unwrap_or_else(PoisonError::into_inner) = true;
-        self.arm.files.end();
+        self.arm.files.iter().for_each(Files::end);
         let slots = std::mem::take(&mut locked(&self.arm.tickets).slots);
         let wakers: Vec<Waker> = slots.into_values().filter_map(|slot| slot.waker).collect();
         self.arm.threads.end(patience);
@@ -188,7 +204,7 @@ impl Machine {
             Some(patience) => runtime.shutdown_timeout(patience),
             None => runtime.shutdown_background(),
         }
-        self.arm.files.unlock();
+        self.arm.files.iter().for_each(Files::unlock);
         // Others may wait for operations of this boot; they learn that it is over.
         wakers.into_iter().for_each(Waker::wake);
     }
@@ -217,7 +233,7 @@ struct RealArm {
     over: RwLock<bool>,
     tickets: Mutex<Tickets>,
     threads: Threads,
-    files: Files,
+    files: Option<Files>,
     sockets: Arc<Sockets>,
     stop: watch::Sender<bool>,
     io: Handle,
@@ -243,7 +259,13 @@ impl RealArm {
             Op::Join { task } => self.threads.join(task),
             Op::Listen { .. } | Op::Accept { .. } | Op::Dial { .. } => self.sockets.start(op),
             Op::Send { .. } | Op::Recv { .. } => self.sockets.start(op),
-            file_op => self.files.start(file_op),
+            file_op => match &self.files {
+                Some(files) => files.start(file_op),
+                None => {
+                    let text = "this machine has no disk";
+                    Step::Ready(Err(io::Error::new(io::ErrorKind::Unsupported, text)))
+                }
+            },
         }
     }
 }
@@ -331,7 +353,7 @@ impl Arm for RealArm {
     }
 
     fn close_file(&self, file: FileId) {
-        self.files.close(file);
+        self.files.iter().for_each(|files| files.close(file));
     }
 
     fn close_listener(&self, listener: ListenerId) {

@@ -94,8 +94,11 @@ pub(super) struct Files {
 impl Files {
     /// Takes the folder for this boot; fails if another process or boot has it.
     pub(super) fn open(root: PathBuf, io: Handle) -> io::Result<Files> {
-        fs::create_dir_all(&root)?;
-        let lock = File::open(&root)?;
+        let at = |why: io::Error| {
+            io::Error::new(why.kind(), format!("the folder {}: {why}", root.display()))
+        };
+        fs::create_dir_all(&root).map_err(at)?;
+        let lock = File::open(&root).map_err(at)?;
         lock.try_lock().map_err(|why| {
             let text = format!("{} is in use by another machine: {why}", root.display());
             io::Error::new(io::ErrorKind::ResourceBusy, text)
