@@ -36,7 +36,7 @@ use crate::arm::{
     Arm, BoxFuture, Class, Close, ConnId, Done, FileId, ListenerId, Op, TaskId, ThreadId, Ticket,
     TrySendError,
 };
-use crate::{Chunks, Event, Host, Mono, Wall, Weight};
+use crate::{Addr, Chunks, Event, Host, Mono, Wall, Weight};
 
 use disk::Files;
 use net::Sockets;
@@ -168,6 +168,11 @@ impl Machine {
     /// folder of a `sync_dir`.
     pub fn syncs(&self) -> u64 {
         self.arm.files.as_ref().map_or(0, Files::syncs)
+    }
+
+    /// Whether something listens at this address here.
+    pub fn listens_at(&self, addr: &Addr) -> bool {
+        self.arm.sockets.listens_at(addr)
     }
 
     /// The panics of tasks so far, as `task: message`.

@@ -56,6 +56,7 @@ struct Table {
 }
 
 struct Listening {
+    addr: Addr,
     socket: TcpListener,
     room: Room<Conn>,
 }
@@ -113,6 +114,10 @@ impl Sockets {
         drop(closed);
     }
 
+    pub(super) fn listens_at(&self, addr: &Addr) -> bool {
+        locked(&self.table).listeners.values().any(|listening| listening.addr == *addr)
+    }
+
     /// Whether any connection still has frames that the kernel did not take.
     pub(super) fn queued(&self) -> bool {
         locked(&self.table).conns.values().any(|conn| locked(&conn.out).queued > 0)
@@ -136,7 +141,7 @@ impl Sockets {
         let mut table = locked(&self.table);
         table.next += 1;
         let id = table.next;
-        table.listeners.insert(id, Arc::new(Listening { socket, room }));
+        table.listeners.insert(id, Arc::new(Listening { addr, socket, room }));
         Ok(Done::Number(id))
     }
 
