@@ -276,8 +276,8 @@ fn unfinished_frames_of_strangers_have_a_bound_together() {
 
 #[test]
 fn what_fails_names_its_address_or_folder() {
-    let machine = Machine::diskless("errors").start().unwrap();
-    let host = machine.host();
+    let client = Machine::diskless("errors").start().unwrap();
+    let host = client.host();
     let (net, disk) = (host.net(), host.disk());
     let texts = on(&host, async move {
         let addr = Addr(format!("127.94.{}.7:7700", std::process::id() & 0xff));
@@ -292,6 +292,14 @@ fn what_fails_names_its_address_or_folder() {
     assert!(texts[0].starts_with(&format!("cannot reach {addr}: ")), "{texts:?}");
     assert!(texts[1].starts_with(&format!("cannot listen at {addr}: ")), "{texts:?}");
     assert_eq!(texts[2], "this machine has no disk");
+    let (machine, _root) = machine("named");
+    let host = machine.host();
+    let disk = host.disk();
+    let missing =
+        on(&host, async move { disk.open("a/b", OpenMode::Existing).await.map(drop).unwrap_err() });
+    let missing = missing.unwrap();
+    assert_eq!(missing.kind(), ErrorKind::NotFound);
+    assert!(missing.to_string().starts_with("a/b: "), "{missing}");
     let folder = Machine::builder("errors", PathBuf::from("/proc/no/such")).start().err().unwrap();
     assert!(folder.to_string().starts_with("the folder /proc/no/such: "), "{folder}");
 }
