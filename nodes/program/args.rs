@@ -125,6 +125,38 @@ pub enum Ask {
         #[command(flatten)]
         whom: Whom,
     },
+    /// Delete a key, which need not be there
+    Delete {
+        /// The key
+        key: String,
+        #[command(flatten)]
+        whom: Whom,
+    },
+    /// Put a value if the key is at a version
+    Cas {
+        /// The key
+        key: String,
+        /// The version it must be at; 0: if there is no such key
+        expected: u64,
+        #[command(flatten)]
+        value: Value,
+        #[command(flatten)]
+        whom: Whom,
+    },
+    /// Print keys and values in order
+    Range {
+        /// The first key
+        #[arg(default_value = "")]
+        from: String,
+        /// The key before which it ends; without it, to the last key
+        #[arg(default_value = "")]
+        to: String,
+        /// At most so many keys; the store has a bound of its own on bytes
+        #[arg(long, value_name = "N", default_value_t = 1000)]
+        limit: u32,
+        #[command(flatten)]
+        whom: Whom,
+    },
     /// Say of each member whom it follows and what it holds
     Status {
         #[command(flatten)]

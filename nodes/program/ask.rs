@@ -25,6 +25,9 @@ const VALUE_MAX: u64 = 64 << 20;
 enum Request {
     Put { key: String, value: Bytes },
     Get { key: String },
+    Delete { key: String },
+    CompareAndSet { key: String, expected: u64, value: Bytes },
+    Range { from: String, to: String, limit: u32 },
 }
 
 /// Asks, prints the answer, and says how it ended.
@@ -34,6 +37,14 @@ pub fn ask(ask: Ask) -> Result<ExitCode, Failure> {
             one(&whom, "put", Request::Put { key, value: read_value(value)? })
         }
         Ask::Get { key, whom } => one(&whom, "get", Request::Get { key }),
+        Ask::Delete { key, whom } => one(&whom, "delete", Request::Delete { key }),
+        Ask::Cas { key, expected, value, whom } => {
+            let value = read_value(value)?;
+            one(&whom, "cas", Request::CompareAndSet { key, expected, value })
+        }
+        Ask::Range { from, to, limit, whom } => {
+            one(&whom, "range", Request::Range { from, to, limit })
+        }
         Ask::Status { whom } => status(&whom),
     }
 }
@@ -56,6 +67,13 @@ async fn perform(mut client: Client, request: Request, within: Duration) -> Answ
     match request {
         Request::Put { key, value } => client.put(key.as_bytes(), 1, value, within).await.into(),
         Request::Get { key } => client.get(key.as_bytes(), within).await.into(),
+        Request::Delete { key } => client.delete(key.as_bytes(), 1, within).await.into(),
+        Request::CompareAndSet { key, expected, value } => {
+            client.compare_and_set(key.as_bytes(), 1, expected, value, within).await.into()
+        }
+        Request::Range { from, to, limit } => {
+            client.range(from.as_bytes(), to.as_bytes(), limit, within).await.into()
+        }
     }
 }
 

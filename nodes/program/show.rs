@@ -1,6 +1,7 @@
 //! Answers as text and as JSON, and the exit codes that go with them. `get` writes the value and nothing
-//! else, byte for byte, so that it can be piped; everything that is no result goes to stderr. JSON
-//! carries a value as `value` where it is text and as `value_hex` where it is not.
+//! else, byte for byte, so that it can be piped; `range` writes a line `key, version, value` for each
+//! key, separated by tabs and escaped as Rust's byte strings are. Everything that is no result goes
+//! to stderr. JSON carries bytes as `value` where they are text and as `value_hex` where not.
 //!
 //! Left out: colours, and any form that only one command would have.
 
@@ -10,10 +11,12 @@ use std::process::ExitCode;
 use bytes::Bytes;
 use host::Members;
 use serde_json::{Value, json};
-use store::client::{Found, Outcome, Status};
+use store::client::{Found, Item, Listing, Outcome, Status};
 
 use super::Failure;
 use super::args::Format;
+
+const MISMATCH: &str = "the key is not at the expected version";
 
 /// What became of a command.
 pub enum Answer {
@@ -21,6 +24,10 @@ pub enum Answer {
     Done { version: u64 },
     /// A value was found.
     Value { version: u64, value: Bytes },
+    /// Keys were listed; there may be more behind the last one.
+    Items { items: Vec<Item>, more: bool },
+    /// The key is at another version, so nothing was done.
+    Mismatch { version: u64 },
     /// Surely not done.
     NotDone { why: String },
     /// Nobody knows.
@@ -31,6 +38,7 @@ impl From<Outcome> for Answer {
     fn from(outcome: Outcome) -> Answer {
         match outcome {
             Outcome::Ok { version } => Answer::Done { version },
+            Outcome::Mismatch { version } => Answer::Mismatch { version },
             Outcome::Fail(why) => Answer::NotDone { why: why.to_string() },
             Outcome::Unknown => {
                 Answer::Unknown { why: "it may have been done, or may still be".to_string() }
@@ -49,19 +57,28 @@ impl From<Found> for Answer {
     }
 }
 
+impl From<Listing> for Answer {
+    fn from(listing: Listing) -> Answer {
+        match listing {
+            Listing::Items { items, more } => Answer::Items { items, more },
+            Listing::Fail(why) => Answer::Unknown { why: why.to_string() },
+        }
+    }
+}
+
 impl Answer {
     fn word(&self) -> &'static str {
         match self {
-            Answer::Done { .. } | Answer::Value { .. } => "done",
-            Answer::NotDone { .. } => "not_done",
+            Answer::Done { .. } | Answer::Value { .. } | Answer::Items { .. } => "done",
+            Answer::Mismatch { .. } | Answer::NotDone { .. } => "not_done",
             Answer::Unknown { .. } => "unknown",
         }
     }
 
     fn code(&self) -> u8 {
         match self {
-            Answer::Done { .. } | Answer::Value { .. } => 0,
-            Answer::NotDone { .. } => 1,
+            Answer::Done { .. } | Answer::Value { .. } | Answer::Items { .. } => 0,
+            Answer::Mismatch { .. } | Answer::NotDone { .. } => 1,
             Answer::Unknown { .. } => 6,
         }
     }
@@ -72,10 +89,21 @@ impl Answer {
             Answer::Done { version } => object["version"] = (*version).into(),
             Answer::Value { version, value } => {
                 object["version"] = (*version).into();
-                match std::str::from_utf8(value) {
-                    Ok(text) => object["value"] = text.into(),
-                    Err(_) => object["value_hex"] = hex(value).into(),
-                }
+                put_bytes(&mut object, "value", value);
+            }
+            Answer::Items { items, more } => {
+                let items = items.iter().map(|item| {
+                    let mut object = json!({"version": item.version});
+                    put_bytes(&mut object, "key", &item.key);
+                    put_bytes(&mut object, "value", &item.value);
+                    object
+                });
+                object["items"] = items.collect();
+                object["more"] = (*more).into();
+            }
+            Answer::Mismatch { version } => {
+                object["version"] = (*version).into();
+                object["why"] = MISMATCH.into();
             }
             Answer::NotDone { why } | Answer::Unknown { why } => object["why"] = (&**why).into(),
         }
@@ -91,6 +119,19 @@ pub fn answer(command: &str, answer: &Answer, format: Format) -> Result<ExitCode
             out(format!("done, version {version}\n").as_bytes())?;
         }
         (Format::Human, Answer::Value { value, .. }) => out(value)?,
+        (Format::Human, Answer::Items { items, more }) => {
+            let line = |item: &Item| {
+                let (key, value) = (item.key.escape_ascii(), item.value.escape_ascii());
+                format!("{key}\t{}\t{value}\n", item.version)
+            };
+            out(items.iter().map(line).collect::<String>().as_bytes())?;
+            if *more {
+                eprintln!("there are more keys behind the last one");
+            }
+        }
+        (Format::Human, Answer::Mismatch { version }) => {
+            eprintln!("not done: {MISMATCH}, but at {version}");
+        }
         (Format::Human, Answer::NotDone { why }) => eprintln!("not done: {why}"),
         (Format::Human, Answer::Unknown { why }) => eprintln!("unknown: {why}"),
     }
@@ -159,6 +200,14 @@ fn table(members: &Members, statuses: &[Option<Status>]) -> String {
     rows.iter().map(line).collect()
 }
 
+/// Text as `name`, other bytes as `name_hex`.
+fn put_bytes(object: &mut Value, name: &str, bytes: &[u8]) {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => object[name] = text.into(),
+        Err(_) => object[format!("{name}_hex")] = hex(bytes).into(),
+    }
+}
+
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
@@ -202,6 +251,8 @@ n3      h:3000      knows no leader      9     3  00000000000000ff
         assert_eq!(text.json("get")["value"], "hello");
         let bytes = Answer::Value { version: 3, value: Bytes::from_static(&[0xff, 0]) };
         assert_eq!(bytes.json("get")["value_hex"], "ff00");
+        let mismatch = Answer::from(Outcome::Mismatch { version: 7 });
+        assert_eq!((mismatch.code(), &mismatch.json("cas")["version"]), (1, &json!(7)));
         let unknown = Answer::from(Outcome::Unknown);
         assert_eq!((unknown.code(), &unknown.json("put")["outcome"]), (6, &json!("unknown")));
         assert_eq!(Answer::from(Found::Missing).code(), 1);

@@ -56,6 +56,15 @@ pub(crate) struct Replica {
     pub(crate) next_snapshot: u64,
 }
 
+impl Replica {
+    /// A snapshot was not taken. The next attempt comes after a tenth of the interval: not at once,
+    /// for it may be as costly and as vain, and not a whole interval later, while the log grows.
+    pub(crate) fn try_again(&mut self, every: u64) {
+        self.snapshotting = false;
+        self.next_snapshot = self.next_snapshot.min(self.mark.index + (every / 10).max(1));
+    }
+}
+
 pub(crate) type SharedReplica = Arc<Mutex<Replica>>;
 
 pub(crate) fn lock(replica: &SharedReplica) -> MutexGuard<'_, Replica> {

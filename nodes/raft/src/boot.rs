@@ -72,14 +72,15 @@ pub async fn start(
     let shared = Arc::new(Shared::new(inbox.clone(), groups.clone()));
     let thread = host.thread(config.raft_thread.0);
     let accept = Arc::new(receiving(host, config, members, groups, &inbox));
+    let plants = plants(host);
     let driver = Driver {
         host: host.clone(),
         config: config.clone(),
         me: me.id,
-        plants: plants(host),
+        plants,
         snapshot_thread: host.thread(config.snapshot_thread.0),
         inbox: inbox.clone(),
-        groups: raft_groups(host, config, me.id, recovered.logs)?,
+        groups: raft_groups(host, config, plants, me.id, recovered.logs)?,
         dirty: Vec::new(),
         is_dirty: vec![false; shared.groups.len()],
         peers: peers(host, config, members, &inbox),
@@ -93,9 +94,12 @@ pub async fn start(
         take: Mailbox::new(),
         replicas,
         ticks: ticks(host, config),
+        now: host.clock().now(),
+        stop_by: None,
         shared: shared.clone(),
         accept: accept.clone(),
         writer: None,
+        applier: None,
         tasks: Vec::new(),
     };
     run(host, config, driver, rhythm, |tasks| {
@@ -156,7 +160,7 @@ fn run(
         inbox: driver.inbox.clone(),
         awaited: driver.awaited.clone(),
     };
-    driver.tasks.push(apply_thread.spawn("raft_apply", applier.run()));
+    driver.applier = Some(apply_thread.spawn("raft_apply", applier.run()));
     let taker = Taker {
         host: host.clone(),
         plants: driver.plants,
@@ -188,6 +192,13 @@ fn plants(host: &Host) -> Plants {
         hardstate_without_sync: planted("hardstate_without_sync"),
         own_log_before_fsync: planted("own_log_before_fsync"),
         compact_before_snapshot_durable: planted("compact_before_snapshot_durable"),
+        lease_from_ack: planted("lease_from_ack"),
+        lease_survives_transfer: planted("lease_survives_transfer"),
+        lease_on_wall_clock: planted("lease_on_wall_clock"),
+        vote_right_after_boot: planted("vote_right_after_boot"),
+        read_without_quorum: planted("read_without_quorum"),
+        log_never_compacted: planted("log_never_compacted"),
+        heartbeat_resets_nothing: planted("heartbeat_resets_nothing"),
     }
 }
 
@@ -238,6 +249,7 @@ async fn remove_orphans(host: &Host, logs: &BTreeMap<u32, LogStore>) -> io::Resu
 fn raft_groups(
     host: &Host,
     config: &Config,
+    plants: Plants,
     me: u64,
     logs: BTreeMap<u32, LogStore>,
 ) -> io::Result<Vec<Group>> {
@@ -265,7 +277,7 @@ fn raft_groups(
             ..raft::Config::default()
         };
         let raw = RawNode::new(&raft_config, log, &logger).map_err(|e| invalid(e.to_string()))?;
-        let mut group = Group::new(id, raw, config, now);
+        let mut group = Group::new(id, raw, config, plants, now);
         group.redraw(host);
         let raft = &group.raw.raft;
         let last_term = raft.raft_log.last_term();

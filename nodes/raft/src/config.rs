@@ -8,7 +8,7 @@
 use std::time::Duration;
 
 use host::settings::Word;
-use host::unit::{Size, Span, nanos};
+use host::unit::{Ratio, Size, Span, nanos};
 
 host::settings! {
     /// How a node elects, replicates, writes its log and takes snapshots.
@@ -24,6 +24,11 @@ host::settings! {
         pre_vote: Word = "on", "on|off";
         /// A leader that hears no majority for the lower election timeout steps down.
         check_quorum: Word = "on", "on|off";
+        /// How a leader makes sure that nobody else leads before it answers a read: it asks a
+        /// majority each time, or holds a lease that heartbeats extend.
+        reads: Word = "index", "index|lease";
+        /// The most by which the clocks of two hosts run apart; a lease is that much shorter.
+        lease_drift: Ratio = "1%", "0%..50%";
         /// After its thread was held a node learns of all ticks that fell due meanwhile, or of one.
         missed_ticks: Word = "deliver", "deliver|drop";
         /// A leader tells followers at once that an entry is committed, in a message of its own, or
@@ -44,6 +49,9 @@ host::settings! {
         wal_segment: Size = "8MiB", "4KiB..1GiB";
         /// Least time between two syncs of the log; 0 syncs as soon as something waits for it.
         flush_interval: Duration = "0ns", "0ns..10s";
+        /// A flush syncs the segment that it wrote, or every segment that the log still keeps, as
+        /// stores do that keep all of them mapped.
+        wal_sync: Word = "segment", "segment|kept";
         /// Entries applied between two snapshots.
         snapshot_every: u64 = "10000", "1..1000000000";
         /// Each node snapshots at its own phase, or all of them at equal log positions.

@@ -10,6 +10,8 @@
 //! election timeout passed even though the heartbeats wait in the queue: with `missed_ticks =
 //! "drop"` it does not.
 
+mod stop;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::sync::Arc;
@@ -21,11 +23,10 @@ use host::{Host, Mono, Task, Thread};
 use raft::SnapshotStatus;
 use raft::eraftpb::{Message, MessageType};
 
-use crate::Shared;
 use crate::apply::{ApplyJob, Reply, SharedReplica, lock};
 use crate::config::Config;
 use crate::event::RaftEvent;
-use crate::group::{Group, ReadReply, proposal};
+use crate::group::{Group, ReadReply, TransferReply, proposal};
 use crate::log::{Mark, Place};
 use crate::mailbox::Mailbox;
 use crate::snapshot::stream::Outgoing;
@@ -34,6 +35,7 @@ use crate::transport::accept::Accept;
 use crate::transport::codec::Envelope;
 use crate::transport::link::{Link, LinkConfig};
 use crate::wal::layout::{Job, Layout};
+use crate::{ProposeError, Shared};
 
 /// With dropped ticks, the most ticks between two looks at the clock.
 const LOOK_TICKS: u64 = 10;
@@ -50,6 +52,11 @@ pub(crate) enum Input {
     Read {
         group: u32,
         reply: ReadReply,
+    },
+    Transfer {
+        group: u32,
+        to: u64,
+        reply: TransferReply,
     },
     /// All batches up to this one are durable.
     Persisted(u64),
@@ -112,6 +119,13 @@ pub(crate) struct Plants {
     pub(crate) hardstate_without_sync: bool,
     pub(crate) own_log_before_fsync: bool,
     pub(crate) compact_before_snapshot_durable: bool,
+    pub(crate) lease_from_ack: bool,
+    pub(crate) lease_survives_transfer: bool,
+    pub(crate) lease_on_wall_clock: bool,
+    pub(crate) vote_right_after_boot: bool,
+    pub(crate) read_without_quorum: bool,
+    pub(crate) log_never_compacted: bool,
+    pub(crate) heartbeat_resets_nothing: bool,
 }
 
 /// Where time stands, in ticks since a random phase before boot.
@@ -157,10 +171,16 @@ pub(crate) struct Driver {
     pub(crate) take: Mailbox<TakeJob>,
     pub(crate) replicas: BTreeMap<u32, SharedReplica>,
     pub(crate) ticks: Ticks,
+    /// The clock as this turn read it, after it had taken its inputs.
+    pub(crate) now: Mono,
+    /// A graceful stop is under way, and goes on without waiting from then on.
+    pub(crate) stop_by: Option<Mono>,
     pub(crate) shared: Arc<Shared>,
     pub(crate) accept: Arc<Accept>,
     /// The WAL's task, awaited at the end.
     pub(crate) writer: Option<Task>,
+    /// The apply task, awaited at a graceful end.
+    pub(crate) applier: Option<Task>,
     /// Tasks that end with the loop.
     pub(crate) tasks: Vec<Task>,
 }
@@ -172,19 +192,23 @@ impl Driver {
         let mut alarm = self.host.clock().alarm();
         let inbox = self.inbox.clone();
         let outcome = loop {
-            alarm.set(self.ticks.wake_at);
+            alarm.set(self.ticks.wake_at.min(self.stop_by.unwrap_or(Mono::NEVER)));
             std::future::poll_fn(|cx| {
                 let arrived = inbox.poll_take(cx, &mut inputs).is_ready();
                 let rang = !arrived && alarm.poll_ring(cx).is_ready();
                 if arrived || rang { Poll::Ready(()) } else { Poll::Pending }
             })
             .await;
-            let now = self.host.clock().now();
-            self.catch_up(now);
-            let end = self.inputs(now, &mut inputs);
+            // Nothing that is decided in this turn rests on a later moment than this one.
+            self.now = self.host.clock().now();
+            self.catch_up(self.now);
+            let failed = self.inputs(self.now, &mut inputs);
             self.turn();
-            if let Some(outcome) = end {
-                break outcome;
+            if let Some(error) = failed {
+                break Err(error);
+            }
+            if self.is_drained() {
+                break Ok(());
             }
         };
         self.end(outcome).await;
@@ -226,8 +250,9 @@ impl Driver {
         self.groups.binary_search_by_key(&group, |g| g.id).ok()
     }
 
-    fn inputs(&mut self, now: Mono, inputs: &mut Vec<Input>) -> Option<io::Result<()>> {
-        let mut end = None;
+    /// Takes note of what arrived. Yields the error that ends the node.
+    fn inputs(&mut self, now: Mono, inputs: &mut Vec<Input>) -> Option<io::Error> {
+        let mut failed = None;
         for input in inputs.drain(..) {
             match input {
                 Input::Message(Envelope { group, message }) => {
@@ -238,6 +263,10 @@ impl Driver {
                 }
                 Input::Propose { group, context, data, reply } => {
                     if let Some(at) = self.at(group) {
+                        if self.stop_by.is_some() && self.groups[at].is_leader() {
+                            reply.give(Err(ProposeError::Dropped));
+                            continue;
+                        }
                         self.groups[at].proposals.push((proposal(context, data), reply));
                         self.touch(at);
                     }
@@ -248,21 +277,27 @@ impl Driver {
                         self.touch(at);
                     }
                 }
+                Input::Transfer { group, to, reply } => {
+                    if let Some(at) = self.at(group) {
+                        self.groups[at].hand_over(&self.host, to, reply);
+                        self.touch(at);
+                    }
+                }
                 Input::Persisted(seq) => self.persisted(seq),
                 Input::Applied { group, index } => self.applied(group, index),
                 Input::SnapshotTaken(taken) => self.snapshot_taken(taken),
                 Input::SnapshotFailed { group } => {
-                    lock(&self.replicas[&group]).snapshotting = false
+                    lock(&self.replicas[&group]).try_again(self.config.snapshot_every);
                 }
                 Input::SnapshotSent { group, to, index, ok } => {
                     self.snapshot_sent(group, to, index, ok);
                 }
                 Input::Unreachable(peer) => self.unreachable(peer),
-                Input::Failed(error) => end = Some(Err(error)),
-                Input::Stop => end = end.or(Some(Ok(()))),
+                Input::Failed(error) => failed = Some(error),
+                Input::Stop => self.begin_stop(now),
             }
         }
-        end
+        failed
     }
 
     fn applied(&mut self, group: u32, index: u64) {
@@ -294,7 +329,7 @@ impl Driver {
         while let Some(at) = self.dirty.pop() {
             self.is_dirty[at] = false;
             self.groups[at].propose(&self.host);
-            self.groups[at].read();
+            self.groups[at].read(&self.host, self.now);
             self.ready(at);
         }
         for at in 0..self.peers.len() {
@@ -322,9 +357,10 @@ impl Driver {
     }
 
     /// Hands a message to the transport at the end of the turn.
-    pub(crate) fn post(&mut self, at: usize, message: Message) {
+    pub(crate) fn post(&mut self, at: usize, mut message: Message) {
         let group = &mut self.groups[at];
         group.note_leaving(&self.host, self.me, &message);
+        group.stamp(&self.host, self.now, &mut message);
         let Some(peer) = self.peers.iter_mut().find(|p| p.id == message.to) else { return };
         let group = group.id;
         if message.get_msg_type() != MessageType::MsgSnapshot {
@@ -343,27 +379,5 @@ impl Driver {
             inbox: self.inbox.clone(),
         };
         drop(self.snapshot_thread.spawn("raft_snapshot_send", outgoing.run()));
-    }
-
-    /// Ends everything that belongs to the loop; the WAL is durable before anybody learns of the
-    /// end.
-    async fn end(mut self, outcome: io::Result<()>) {
-        for at in 0..self.groups.len() {
-            self.write_commit(at);
-        }
-        self.wal.push_all(&mut self.layout.jobs);
-        self.wal.close();
-        if let Some(writer) = self.writer.take() {
-            writer.join().await;
-        }
-        self.apply.abandon();
-        self.take.abandon();
-        self.accept.end();
-        self.tasks.drain(..).for_each(Task::cancel);
-        self.inbox.abandon();
-        let shared = self.shared.clone();
-        // Proposers and readers learn of the end from their dropped answers.
-        drop(self);
-        shared.finish(outcome);
     }
 }

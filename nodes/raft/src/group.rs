@@ -6,6 +6,9 @@
 //! could have drawn one it is overwritten by a draw keyed by (group, count of role changes and
 //! campaigns), so that a seed decides it and one more message shifts nothing.
 
+mod reads;
+mod transfer;
+
 use std::collections::VecDeque;
 
 use bytes::Bytes;
@@ -17,8 +20,12 @@ use crate::ProposeError;
 use crate::answer::Answer;
 use crate::apply::{Reply, Waiter};
 use crate::config::Config;
+use crate::driver::Plants;
 use crate::event::RaftEvent;
+use crate::lease::{Lease, Promise};
 use crate::log::LogStore;
+use transfer::Transfer;
+pub(crate) use transfer::TransferReply;
 
 /// Where a reader waits.
 pub(crate) type ReadReply = Answer<()>;
@@ -64,10 +71,31 @@ pub(crate) struct Group {
     behind: Vec<(u64, ReadReply)>,
     /// The last promise that was stated: term, index, to whom.
     pub(crate) promised: (u64, u64, u64),
+    plants: Plants,
+    /// With `reads = "lease"`: what this node promises whoever leads.
+    promise: Option<Promise>,
+    /// Whether it has heard a leader in this boot.
+    heard_any: bool,
+    /// With `reads = "lease"`: what it may do while it leads.
+    lease: Option<Lease>,
+    /// The end of the lease that was stated last.
+    lease_stated: Mono,
+    /// Leadership is being handed over.
+    transfer: Option<Transfer>,
 }
 
 impl Group {
-    pub(crate) fn new(id: u32, raw: RawNode<LogStore>, config: &Config, now: Mono) -> Group {
+    pub(crate) fn new(
+        id: u32,
+        raw: RawNode<LogStore>,
+        config: &Config,
+        plants: Plants,
+        now: Mono,
+    ) -> Group {
+        let promise = Promise::new(config.tick, config.election_ticks().0);
+        let promise = (config.reads.0 == "lease").then_some(promise);
+        let (me, voters) = (raw.raft.id, &raw.store().conf().voters);
+        let lease = promise.map(|p| Lease::new(me, voters, p, config.lease_drift));
         let seen = Seen { term: raw.raft.term, role: raw.raft.state, leader: raw.raft.leader_id };
         let committed = raw.raft.raft_log.committed;
         let applied = raw.raft.raft_log.applied;
@@ -92,6 +120,12 @@ impl Group {
             read_count: 0,
             behind: Vec::new(),
             promised: (0, 0, 0),
+            plants,
+            promise,
+            heard_any: false,
+            lease,
+            lease_stated: Mono(0),
+            transfer: None,
         }
     }
 
@@ -131,7 +165,9 @@ impl Group {
             return false;
         }
         let was = self.raw.raft.state;
-        if !self.raw.tick() {
+        let ready = self.raw.tick();
+        self.watch_transfer();
+        if !ready {
             return false;
         }
         if was == StateRole::Follower && self.raw.raft.state != StateRole::Follower {
@@ -144,16 +180,32 @@ impl Group {
     }
 
     /// A message from a peer.
-    pub(crate) fn step(&mut self, host: &Host, now: Mono, message: Message) {
+    pub(crate) fn step(&mut self, host: &Host, now: Mono, mut message: Message) {
         use MessageType::{MsgAppend, MsgHeartbeat, MsgSnapshot};
+        if self.owes_silence(now, &message) {
+            return;
+        }
+        self.stamps(host, now, &mut message);
         let (from, term) = (message.from, message.term);
         let leads = matches!(message.get_msg_type(), MsgAppend | MsgHeartbeat | MsgSnapshot);
+        let elapsed = self.keeps_timer(&message);
         // Errors are messages from strangers and dropped proposals; neither needs an answer here.
         let _ = self.raw.step(message);
         if leads && self.raw.raft.term == term && self.raw.raft.leader_id == from {
-            self.heard = now;
+            (self.heard, self.heard_any) = (now, true);
+        }
+        if let Some(elapsed) = elapsed {
+            self.raw.raft.election_elapsed = elapsed;
         }
         self.observe(host, false);
+    }
+
+    /// Planted: the election timer as it stands, if a heartbeat of the known leader is to leave it.
+    fn keeps_timer(&self, message: &Message) -> Option<usize> {
+        let raft = &self.raw.raft;
+        let known = message.get_msg_type() == MessageType::MsgHeartbeat
+            && (message.term, message.from) == (raft.term, raft.leader_id);
+        (self.plants.heartbeat_resets_nothing && known).then_some(raft.election_elapsed)
     }
 
     /// Pins the election timeout and states what has become of the node. `again` is a campaign that
@@ -169,6 +221,8 @@ impl Group {
         }
         let before = std::mem::replace(&mut self.seen, now);
         self.redraw(host);
+        self.lease_follows(host, before.role, before.term);
+        self.watch_transfer();
         let (group, term) = (self.id, now.term);
         let stood = now.role == StateRole::Candidate
             || (now.role == StateRole::Leader && before.term != term);
@@ -208,15 +262,6 @@ impl Group {
         }
     }
 
-    /// Reads that had no answer yet must be asked of somebody else; proposals may still succeed.
-    fn lead_no_more(&mut self, leader: u64) {
-        let refused = || Err(ProposeError::NotLeader { leader });
-        let asked = self.asked.drain(..).flat_map(|(_, replies)| replies);
-        for reply in asked.chain(self.reading.drain(..)) {
-            reply.give(refused());
-        }
-    }
-
     /// Puts this turn's proposals into the log, as one message.
     pub(crate) fn propose(&mut self, host: &Host) {
         if self.proposals.is_empty() {
@@ -246,47 +291,6 @@ impl Group {
             replies.into_iter().for_each(|reply| reply.give(Err(ProposeError::Dropped)));
         }
         self.observe(host, false);
-    }
-
-    /// Asks for a read index for all readers that came, once this leader may give one.
-    pub(crate) fn read(&mut self) {
-        if self.reading.is_empty() {
-            return;
-        }
-        if !self.is_leader() {
-            self.lead_no_more(self.leader());
-            return;
-        }
-        if !self.raw.raft.commit_to_current_term() {
-            return;
-        }
-        self.read_count += 1;
-        let number = self.read_count;
-        self.asked.push_back((number, std::mem::take(&mut self.reading)));
-        self.raw.read_index(number.to_le_bytes().to_vec());
-    }
-
-    /// The leader is still the leader: all reads asked for under that number may read at `index`.
-    pub(crate) fn confirmed(&mut self, context: &[u8], index: u64) {
-        let Ok(number) = context.try_into().map(u64::from_le_bytes) else { return };
-        while self.asked.front().is_some_and(|(n, _)| *n <= number) {
-            let (_, replies) = self.asked.pop_front().expect("looked at above");
-            self.behind.extend(replies.into_iter().map(|r| (index, r)));
-        }
-        self.release_reads();
-    }
-
-    /// Whether a reader waits for the state machine.
-    pub(crate) fn has_readers(&self) -> bool {
-        !self.behind.is_empty()
-    }
-
-    /// Lets readers go whose index the state machine has reached.
-    pub(crate) fn release_reads(&mut self) {
-        let applied = self.applied;
-        for (_, reply) in self.behind.extract_if(.., |(index, _)| *index <= applied) {
-            reply.give(Ok(()));
-        }
     }
 
     /// Those who wait for entries up to `index`, in order.

@@ -7,7 +7,7 @@
 //! `group`) -> Ready (`ready`) -> WAL (`wal`) and peers (`transport`) -> commit -> `apply` -> the
 //! proposer's answer.
 //!
-//! Left out: changes of membership, leader transfer, reads from followers.
+//! Left out: changes of membership, reads from followers.
 
 mod answer;
 mod apply;
@@ -17,6 +17,7 @@ mod config;
 mod driver;
 pub mod event;
 mod group;
+mod lease;
 mod log;
 mod mailbox;
 mod ready;
@@ -45,7 +46,7 @@ use mailbox::Mailbox;
 
 /// Deliberate defects that checks must catch, each with what it does. The first four break a
 /// promise that leaves the node in a message: `one_vote_per_term` and `fsync_before_ack` name the
-/// node. The last two break none that can be heard, and only a power loss brings them out.
+/// node. The next two break none that can be heard, and only a power loss brings them out.
 /// `own_log_before_fsync` loses committed entries: `leader_completeness` sees it when the next
 /// leader lacks them, and without that check `acked_durable` when clients read back; it takes a
 /// stalled disk of the leader and a follower that lags, so a scenario made for it.
@@ -57,6 +58,13 @@ pub const PLANTS: &[(&str, &str)] = &[
     ("hardstate_without_sync", "a change of term or vote alone is not synced"),
     ("own_log_before_fsync", "a leader counts its own entries before its disk has them"),
     ("compact_before_snapshot_durable", "a snapshot replaces the log before its file is synced"),
+    ("lease_from_ack", "a lease counts from when a heartbeat is acknowledged, not sent"),
+    ("lease_survives_transfer", "a leader keeps its lease while it hands leadership over"),
+    ("lease_on_wall_clock", "a lease is reckoned on the wall clock, which may be set"),
+    ("vote_right_after_boot", "a voter forgets at a boot what it had promised to a leader"),
+    ("read_without_quorum", "a leader reads without asking whether it still leads"),
+    ("log_never_compacted", "no log segment is ever removed"),
+    ("heartbeat_resets_nothing", "a heartbeat does not keep a follower from campaigning"),
 ];
 
 /// Longest body of a proposal.
@@ -206,6 +214,37 @@ impl Raft {
         drop(self.shared.inbox.push(Input::Read { group, reply }));
     }
 
+    /// Hands leadership of the group to another member. Completes when another leader of a later
+    /// term is known here, whoever it is. `NotLeader` if this node does not lead; `Dropped` if `to`
+    /// is no other member, or if nothing came of it within the lower election timeout (it may still
+    /// happen then). Waits for as long as no leader is known. Proposals meanwhile are `Dropped`.
+    pub fn transfer(
+        &self,
+        group: u32,
+        to: u64,
+    ) -> impl Future<Output = Result<(), ProposeError>> + Send + use<> {
+        let (reply, outcome) = oneshot::channel();
+        self.transfer_with(group, to, move |o| {
+            let _ = reply.send(o);
+        });
+        async move { outcome.await.unwrap_or(Err(ProposeError::Stopped)) }
+    }
+
+    /// Like `transfer`, without a future.
+    pub fn transfer_with(
+        &self,
+        group: u32,
+        to: u64,
+        reply: impl FnOnce(Result<(), ProposeError>) + Send + 'static,
+    ) {
+        if self.shared.groups.binary_search(&group).is_err() {
+            reply(Err(ProposeError::Dropped));
+            return;
+        }
+        let reply = Answer::new(reply);
+        drop(self.shared.inbox.push(Input::Transfer { group, to, reply }));
+    }
+
     /// Whom the group follows here; 0 if nobody is known.
     pub fn leader(&self, group: u32) -> u64 {
         match self.shared.groups.binary_search(&group) {
@@ -214,7 +253,10 @@ impl Raft {
         }
     }
 
-    /// Stops: when this returns, everything written is durable and no task runs any more.
+    /// Stops gracefully: no proposal is taken any more, leadership is handed over, and what is known
+    /// to be committed is applied and answered, all of it within the upper election timeout. When
+    /// this returns without error, everything written is durable and no task runs any more; that
+    /// takes as long as the disk does.
     pub async fn stop(&self) -> io::Result<()> {
         let _ = self.shared.inbox.push(Input::Stop);
         self.ended().await

@@ -285,7 +285,9 @@ impl Driver {
             Ok(at) => groups[at].raw.store().snapshot_mark().index,
             Err(_) => 0,
         };
-        if let Some((first, bytes_removed)) = self.layout.compact(durable) {
+        if !self.plants.log_never_compacted
+            && let Some((first, bytes_removed)) = self.layout.compact(durable)
+        {
             self.host.emit(RaftEvent::Compacted { group: 0, first, bytes_removed });
         }
         let _ = self.take.push(TakeJob::Clean { group: id, before });

@@ -1,30 +1,38 @@
-//! A client of the store, for workloads and for people. It keeps one connection, follows
-//! redirections, turns to the next node after an error, and says of each put whether it is surely
-//! done, surely not, or nobody knows: once a request has been sent and its reply does not come,
-//! only "unknown" is honest.
+//! A client of the store, for workloads and for people. It says of each command whether it is
+//! surely done, surely not, or nobody knows.
 //!
-//! One operation at a time; a crowd is many clients.
+//! Its first command opens a session; from then on each has the session's next number. While a
+//! command's time is not over it is sent again, to one node after the other, *with the same
+//! number*, and whichever attempt comes first is done: that is the point of sessions. After that
+//! only "unknown" is honest, and the next command has the next number. A late duplicate of the
+//! unknown one can then do no harm: if it comes before the next command, it is done, which
+//! "unknown" allows; if it comes after it, it is refused, for its number is older.
+//!
+//! A session that the cluster has forgotten is replaced if nothing can have been done under it that
+//! was not answered. One operation at a time; a crowd is many clients. Left out: pipelining.
 
-use std::io;
 use std::time::Duration;
 
 use bytes::Bytes;
-use host::{Class, Host, Members, Mono, Receiver, Sender, Style};
+use host::{Host, Members};
 
-use crate::wire::{MAX_KEY, Reply, Request, decode_reply, encode_request};
+use crate::ask::{Asked, Asker, Patience};
+use crate::command::{Act, By, MAX_KEY};
+pub use crate::wire::Item;
+use crate::wire::{Reply, Request};
 
-const CLIENT: Class = Class("client");
-/// How long a connection may take before another node is tried.
-const DIAL: Duration = Duration::from_millis(500);
-/// Pause before a node that knows no leader is asked again.
-const PAUSE: Duration = Duration::from_millis(20);
-
-/// What became of a put.
+/// What became of a command.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// It is done, as this version.
+    /// It is done.
     Ok {
-        /// The version of the key's new value.
+        /// The log index at which it was done, the version of a value that it put. 0 for a transfer
+        /// of leadership, which is no command in the log.
+        version: u64,
+    },
+    /// It is not done, and will not be: the key is not at the expected version.
+    Mismatch {
+        /// The key's version when it was compared; 0 if there was no such key.
         version: u64,
     },
     /// It is surely not done, and will not be.
@@ -53,12 +61,27 @@ pub enum Found {
     Fail(&'static str),
 }
 
+/// What a range found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Listing {
+    /// Items in the order of their keys.
+    Items {
+        /// The items; those of one moment.
+        items: Vec<Item>,
+        /// There are more behind the last one: the limit was reached, or the node's bound on
+        /// replies.
+        more: bool,
+    },
+    /// No node answered in time.
+    Fail(&'static str),
+}
+
 /// What a node says of itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Status {
     /// Whom it follows; 0 nobody.
     pub leader: u64,
-    /// The last log index that went through its state machine as a put.
+    /// The last log index that went through its state machine as a command.
     pub index: u64,
     /// The hash of its state.
     pub hash: u64,
@@ -66,25 +89,21 @@ pub struct Status {
     pub keys: u64,
 }
 
-/// Why one attempt brought no reply.
-enum Missed {
-    /// The request did not leave.
-    Unsent,
-    /// It left.
-    Sent,
-    /// Time is over, and whether it left is the flag.
-    Late { sent: bool },
-}
+const LATE: &str = "no leader in time";
+const TOO_LONG: &str = "the key is too long";
 
 /// A client.
 pub struct Client {
-    host: Host,
-    members: Members,
+    asker: Asker,
     id: u64,
-    /// Position in `members.all` of the node to ask.
-    target: usize,
-    link: Option<(Sender, Receiver)>,
-    requests: u64,
+    session: Option<Session>,
+}
+
+/// An open session.
+struct Session {
+    id: u64,
+    /// The number of its last command.
+    sequence: u64,
 }
 
 impl Client {
@@ -93,9 +112,7 @@ impl Client {
     /// # Panics
     /// If there are no members.
     pub fn new(host: Host, members: Members, id: u64) -> Client {
-        assert!(!members.all.is_empty(), "a client needs somebody to ask");
-        let target = (id % members.all.len() as u64) as usize;
-        Client { host, members, id, target, link: None, requests: 0 }
+        Client { asker: Asker::new(host, members, id), id, session: None }
     }
 
     /// The client's number.
@@ -103,132 +120,146 @@ impl Client {
         self.id
     }
 
-    /// Puts a value. `op` names the operation among this client's.
+    /// Puts a value. `op` names the operation among this client's; the item keeps it.
     pub async fn put(&mut self, key: &[u8], op: u64, value: Bytes, within: Duration) -> Outcome {
-        if key.len() > MAX_KEY {
-            return Outcome::Fail("the key is too long");
-        }
-        let until = self.host.clock().now() + within;
-        let key = Bytes::copy_from_slice(key);
-        let request = Request::Put { client: self.id, op, key, value };
-        loop {
-            match self.attempt(&request, until).await {
-                Ok(Reply::Done { version }) => return Outcome::Ok { version },
-                Ok(Reply::Refused) => return Outcome::Fail("refused"),
-                Ok(Reply::Redirect { leader }) => self.turn_to(leader).await,
-                Ok(Reply::Busy) => self.host.clock().sleep(PAUSE).await,
-                Ok(_) | Err(Missed::Sent | Missed::Late { sent: true }) => return Outcome::Unknown,
-                Err(Missed::Unsent) => self.turn_to(0).await,
-                Err(Missed::Late { sent: false }) => return Outcome::Fail("no leader in time"),
-            }
-        }
+        self.command(Act::Put, key, op, value, within).await
+    }
+
+    /// Deletes a key, which need not be there.
+    pub async fn delete(&mut self, key: &[u8], op: u64, within: Duration) -> Outcome {
+        self.command(Act::Delete, key, op, Bytes::new(), within).await
+    }
+
+    /// Puts a value if the key is at version `expected`; 0: if there is no such key.
+    pub async fn compare_and_set(
+        &mut self,
+        key: &[u8],
+        op: u64,
+        expected: u64,
+        value: Bytes,
+        within: Duration,
+    ) -> Outcome {
+        self.command(Act::CompareAndSet { expected }, key, op, value, within).await
     }
 
     /// Reads a key; linearizable.
     pub async fn get(&mut self, key: &[u8], within: Duration) -> Found {
-        let until = self.host.clock().now() + within;
         if key.len() > MAX_KEY {
             return Found::Missing;
         }
         let request = Request::Get { key: Bytes::copy_from_slice(key) };
-        loop {
-            match self.attempt(&request, until).await {
-                Ok(Reply::Value { version, client, op, value }) => {
-                    return Found::Value { version, client, op, value };
-                }
-                Ok(Reply::Missing) => return Found::Missing,
-                Ok(Reply::Redirect { leader }) => self.turn_to(leader).await,
-                Ok(_) => self.host.clock().sleep(PAUSE).await,
-                Err(Missed::Unsent | Missed::Sent) => self.turn_to(0).await,
-                Err(Missed::Late { .. }) => return Found::Fail("no answer in time"),
+        let patience = self.asker.patience(within);
+        match self.asker.ask(&request, patience).await.reply {
+            Some(Reply::Value { version, client, op, value }) => {
+                Found::Value { version, client, op, value }
             }
+            Some(Reply::Missing) => Found::Missing,
+            Some(_) => Found::Fail("an answer that makes no sense"),
+            None => Found::Fail(LATE),
         }
     }
 
-    /// Asks the node of that id about itself.
-    pub async fn status(&mut self, node: u64, within: Duration) -> Option<Status> {
-        let until = self.host.clock().now() + within;
-        let at = self.members.all.iter().position(|m| m.id == node)?;
-        if at != self.target {
-            self.link = None;
-            self.target = at;
+    /// Reads at most `limit` keys, from `from` on and before `to`, or to the end if `to` is empty;
+    /// linearizable.
+    pub async fn range(&mut self, from: &[u8], to: &[u8], limit: u32, within: Duration) -> Listing {
+        if from.len().max(to.len()) > MAX_KEY {
+            return Listing::Fail(TOO_LONG);
         }
-        match self.attempt(&Request::Status, until).await {
-            Ok(Reply::Status { leader, index, hash, keys }) => {
+        let (from, to) = (Bytes::copy_from_slice(from), Bytes::copy_from_slice(to));
+        let patience = self.asker.patience(within);
+        match self.asker.ask(&Request::Range { from, to, limit }, patience).await.reply {
+            Some(Reply::Listing { items, more }) => Listing::Items { items, more },
+            Some(_) => Listing::Fail("an answer that makes no sense"),
+            None => Listing::Fail(LATE),
+        }
+    }
+
+    /// Asks the node of that id about itself, once.
+    pub async fn status(&mut self, node: u64, within: Duration) -> Option<Status> {
+        let at = self.asker.members.all.iter().position(|m| m.id == node)?;
+        match self.asker.ask_node(at, &Request::Status, within).await {
+            Some(Reply::Status { leader, index, hash, keys }) => {
                 Some(Status { leader, index, hash, keys })
             }
             _ => None,
         }
     }
 
-    /// Chooses whom to ask next: the leader if one is known, else the next node after a pause.
-    async fn turn_to(&mut self, leader: u64) {
-        let known = self.members.all.iter().position(|m| m.id == leader);
-        match known.filter(|at| *at != self.target) {
-            Some(at) => self.target = at,
-            None => {
-                self.target = (self.target + 1) % self.members.all.len();
-                self.host.clock().sleep(PAUSE).await;
-            }
+    async fn command(
+        &mut self,
+        act: Act,
+        key: &[u8],
+        op: u64,
+        value: Bytes,
+        within: Duration,
+    ) -> Outcome {
+        if key.len() > MAX_KEY {
+            return Outcome::Fail(TOO_LONG);
         }
-        self.link = None;
-    }
-
-    fn left(&self, until: Mono) -> Duration {
-        until.since(self.host.clock().now())
-    }
-
-    /// One request to the current node, and its reply. A connection whose reply did not come is
-    /// given up.
-    async fn attempt(&mut self, request: &Request, until: Mono) -> Result<Reply, Missed> {
-        if self.left(until).is_zero() {
-            return Err(Missed::Late { sent: false });
-        }
-        self.requests += 1;
-        let id = self.requests;
-        if self.connect(until).await.is_err() {
-            return Err(Missed::Unsent);
-        }
-        let (mut tx, mut rx) = self.link.take().expect("connected above");
-        let exchange = async {
-            tx.send(CLIENT, encode_request(id, request)).await?;
-            loop {
-                let frame = rx.recv().await?.ok_or(io::ErrorKind::UnexpectedEof)?;
-                let (answered, reply) = decode_reply(&frame).ok_or(io::ErrorKind::InvalidData)?;
-                if answered == id {
-                    return io::Result::Ok(reply);
+        let key = Bytes::copy_from_slice(key);
+        let patience = self.asker.patience(within);
+        loop {
+            let Some((session, sequence)) = self.next(patience).await else {
+                return Outcome::Fail(LATE);
+            };
+            let by = By { session, sequence, client: self.id, op };
+            let (key, value) = (key.clone(), value.clone());
+            let asked = self.asker.ask(&Request::Do { by, act, key, value }, patience).await;
+            if asked.reply == Some(Reply::NoSession) {
+                self.session = None;
+                if !asked.lost {
+                    continue;
                 }
             }
-        };
-        let outcome = self.host.clock().within(self.left(until), exchange).await;
-        match outcome {
-            Some(Ok(reply)) => {
-                self.link = Some((tx, rx));
-                Ok(reply)
-            }
-            Some(Err(_)) => {
-                self.rotate();
-                Err(Missed::Sent)
-            }
-            None => {
-                tx.abort();
-                self.rotate();
-                Err(Missed::Late { sent: true })
-            }
+            return outcome(asked);
         }
     }
 
-    fn rotate(&mut self) {
-        self.target = (self.target + 1) % self.members.all.len();
-    }
-
-    async fn connect(&mut self, until: Mono) -> io::Result<()> {
-        if self.link.is_none() {
-            let addr = &self.members.all[self.target].client_addr;
-            let within = DIAL.min(self.left(until));
-            let conn = self.host.net().dial(addr, within, Style::Stream).await?;
-            self.link = Some(conn.split());
+    /// The session, opened if need be, and the number of its next command. An attempt to open one
+    /// that got lost may have left a session that nobody uses, until others make it go.
+    async fn next(&mut self, patience: Patience) -> Option<(u64, u64)> {
+        if self.session.is_none() {
+            if let Some(Reply::Opened { session }) =
+                self.asker.ask(&Request::Open, patience).await.reply
+            {
+                self.session = Some(Session { id: session, sequence: 0 });
+            }
         }
-        Ok(())
+        let session = self.session.as_mut()?;
+        session.sequence += 1;
+        Some((session.id, session.sequence))
+    }
+}
+
+/// What a command's answer means. A refusal is about the attempt that it answers; what became of
+/// one that got lost before, only "done" and "mismatch" tell, which the session remembers.
+fn outcome(asked: Asked) -> Outcome {
+    match asked.reply {
+        Some(Reply::Done { version }) => Outcome::Ok { version },
+        Some(Reply::Mismatch { version }) => Outcome::Mismatch { version },
+        _ if asked.lost => Outcome::Unknown,
+        Some(Reply::Refused) => Outcome::Fail("refused"),
+        None => Outcome::Fail(LATE),
+        // An older number than the cluster knows, or another request's answer: neither is expected,
+        // and neither says that nothing was done.
+        Some(_) => Outcome::Unknown,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_definite_answer_is_believed() {
+        let told = |reply, lost| outcome(Asked { reply, lost });
+        assert_eq!(told(Some(Reply::Done { version: 3 }), true), Outcome::Ok { version: 3 });
+        let mismatch = Outcome::Mismatch { version: 0 };
+        assert_eq!(told(Some(Reply::Mismatch { version: 0 }), true), mismatch);
+        assert_eq!(told(Some(Reply::Refused), false), Outcome::Fail("refused"));
+        assert_eq!(told(None, false), Outcome::Fail(LATE));
+        for reply in [None, Some(Reply::Refused), Some(Reply::NoSession), Some(Reply::Stale)] {
+            assert_eq!(told(reply, true), Outcome::Unknown);
+        }
     }
 }

@@ -2,6 +2,8 @@
 //! Kept flat because an operator thinks of one node, not of its layers; which layer a key belongs to is
 //! nobody's business but this file's.
 
+use std::time::Duration;
+
 use host::settings::{Field, Settings};
 use host::unit::Size;
 
@@ -12,6 +14,15 @@ host::settings! {
         max_value: Size = "2MB", "1B..16MiB";
         /// Requests of one connection that may be under way; more are answered `busy`.
         max_requests: u64 = "1024", "1..1000000";
+        /// Bytes of a reply to a range; a single longer item still goes.
+        max_range: Size = "1MB", "1KB..16MiB";
+        /// Connections of clients at a time; more are closed at once.
+        max_clients: u64 = "1024", "1..100000";
+        /// A connection on which no request arrives for so long is closed.
+        idle_timeout: Duration = "60s", "1ms..24h";
+        /// Sessions of clients at a time; the least recently used makes room. The node that opens
+        /// one decides for all.
+        max_sessions: u64 = "10000", "1..1000000";
     }
 }
 

@@ -1,19 +1,49 @@
-//! A replicated configuration store: keys with values of a kilobyte to some megabytes, put and read
-//! through one Raft group. Puts answer when the state machine has them, reads ask for a read index
-//! first, so both are linearizable; a node that does not lead says who does.
+//! A replicated configuration store: keys with values of a kilobyte to some megabytes, behind one
+//! Raft group: put, delete, compare-and-set, get and range. Commands answer when the state machine
+//! has done them, reads ask for a read index first, so both are linearizable; a node that does not
+//! lead says who does. A command is done once however often its client sends it: see `session`.
 //!
 //! [`run`] is the node, called at each boot; [`client::Client`] talks to it. Left out: watches,
-//! transactions, deletion, changes of membership.
+//! transactions over several keys, changes of membership.
 
+mod ask;
 pub mod client;
+mod command;
 mod config;
+mod connection;
 pub mod event;
 mod server;
+mod session;
 mod table;
 mod wire;
 
 pub use config::{Config, Own};
-pub use raft_driver::PLANTS;
+
+/// The store's own deliberate defects. Both make a command be done twice, which `exactly_once` sees
+/// in what the state machines say.
+const OWN_PLANTS: [(&str, &str); 2] = [
+    ("session_forgotten", "a repeated command is done again"),
+    ("session_not_in_snapshot", "a snapshot has no sessions, and unknown ones are trusted"),
+];
+
+const PLANT_COUNT: usize = raft_driver::PLANTS.len() + OWN_PLANTS.len();
+
+/// Consensus' plants and the store's.
+const ALL_PLANTS: [(&str, &str); PLANT_COUNT] = {
+    let mut all = [("", ""); PLANT_COUNT];
+    let mut at = 0;
+    while at < PLANT_COUNT {
+        all[at] = match at.checked_sub(raft_driver::PLANTS.len()) {
+            Some(own) => OWN_PLANTS[own],
+            None => raft_driver::PLANTS[at],
+        };
+        at += 1;
+    }
+    all
+};
+
+/// Deliberate defects that checks must catch, each with what it does: consensus' and the store's.
+pub const PLANTS: &[(&str, &str)] = &ALL_PLANTS;
 
 /// Every event that a store node records, by word.
 pub const EVENTS: &[&[&str]] = &[raft_driver::event::RaftEvent::WORDS, event::StoreEvent::WORDS];

@@ -1,34 +1,44 @@
-//! The node: consensus underneath, a listener for clients on top. A connection has two tasks: one
-//! reads requests and starts them, one sends the replies that have gathered. A request costs no
-//! task and no channel of its own: its outcome is a reply pushed into the connection's outbox.
+//! The node: consensus underneath, a listener for clients on top, and what is done with each kind
+//! of request. A command is proposed and answered when it went through the state machine; a read
+//! waits for a read index, then looks the table up; anything else is answered on the spot.
+//!
+//! Asked to stop, a node accepts nobody any more, lets consensus end, sends the replies that this
+//! brought about, and closes its connections. Left out: telling clients where to go instead; they
+//! know the members.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
+use std::future::poll_fn;
 use std::io;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Waker};
+use std::task::Poll;
 use std::time::Duration;
 
-use host::{Chunks, Class, Conn, Host, Listener, Members, Sender, Task, Thread};
+use bytes::Bytes;
+use host::{Conn, Host, Listener, Members, Task, Thread};
+use raft_driver::rope::Numbers;
 use raft_driver::{Applied, ProposeError, Raft};
 
 use crate::Config;
+use crate::command::{Answer, Command};
+use crate::connection::{self, Limits, Outbox};
 use crate::event::StoreEvent;
-use crate::table::{Put, SharedTable};
-use crate::wire::{Reply, Request, decode_request, encode_reply};
+use crate::table::SharedTable;
+use crate::wire::{Item, Reply, Request};
 
 /// The store's only Raft group.
 const GROUP: u32 = 1;
-const CLIENT: Class = Class("client");
 /// Pause after a failed accept.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
+/// How long the last replies may take to leave.
+const LAST_REPLIES: Duration = Duration::from_secs(1);
 
 /// Runs a store node until it is stopped or its disk fails; called at each boot.
 pub async fn run(host: Host, config: Config, members: Members) -> io::Result<()> {
     let invalid = |why: String| io::Error::new(io::ErrorKind::InvalidInput, why);
     config.validate().map_err(invalid)?;
     let me = members.get(members.me).ok_or_else(|| invalid("this host is no member".into()))?;
-    let table = SharedTable::default();
+    let table = SharedTable::new(&host);
     let machine = |_| -> Box<dyn raft_driver::StateMachine> { Box::new(table.clone()) };
     let raft = raft_driver::start(&host, &config.raft, &members, &[GROUP], machine).await?;
     let listener = host.net().listen(&me.client_addr).await?;
@@ -37,15 +47,32 @@ pub async fn run(host: Host, config: Config, members: Members) -> io::Result<()>
         thread: host.thread("client"),
         host,
         config,
-        raft: raft.clone(),
+        raft,
         table,
-        tasks: Mutex::new(BTreeMap::new()),
+        open: Mutex::new(BTreeMap::new()),
     });
     let accepting = node.thread.spawn("store_accept", accept(node.clone(), listener));
-    let outcome = raft.ended().await;
+    let mut ended = pin!(node.raft.ended());
+    let mut stopping = pin!(node.host.stopping());
+    let early = poll_fn(|cx| match ended.as_mut().poll(cx) {
+        Poll::Ready(outcome) => Poll::Ready(Some(outcome)),
+        Poll::Pending => stopping.as_mut().poll(cx).map(|()| None),
+    });
+    let early = early.await;
     accepting.cancel();
-    std::mem::take(&mut *node.tasks()).into_values().for_each(Task::cancel);
+    let outcome = match early {
+        Some(outcome) => outcome,
+        None => ended.await,
+    };
+    node.close().await;
     outcome
+}
+
+/// An open connection.
+struct Open {
+    outbox: Outbox,
+    receiving: Task,
+    replying: Task,
 }
 
 struct Node {
@@ -54,154 +81,90 @@ struct Node {
     config: Config,
     raft: Raft,
     table: SharedTable,
-    /// Tasks of open connections, to be ended with the node.
-    tasks: Mutex<BTreeMap<u64, Task>>,
+    /// By number, as they came.
+    open: Mutex<BTreeMap<u64, Open>>,
 }
 
 impl Node {
-    fn tasks(&self) -> MutexGuard<'_, BTreeMap<u64, Task>> {
-        self.tasks.lock().unwrap_or_else(PoisonError::into_inner)
+    fn open(&self) -> MutexGuard<'_, BTreeMap<u64, Open>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Ends all connections once their last replies have left, or have had the time to.
+    async fn close(&self) {
+        let open = std::mem::take(&mut *self.open());
+        let (mut outboxes, mut replying) = (Vec::new(), Vec::new());
+        for connection in open.into_values() {
+            connection.receiving.cancel();
+            connection.outbox.finish();
+            outboxes.push(connection.outbox);
+            replying.push(connection.replying);
+        }
+        let sent = async {
+            for task in replying {
+                task.join().await;
+            }
+        };
+        if self.host.clock().within(LAST_REPLIES, sent).await.is_none() {
+            outboxes.iter().for_each(Outbox::close);
+        }
     }
 }
 
 async fn accept(node: Arc<Node>, listener: Listener) {
-    let mut count = 0;
-    loop {
+    for number in 0.. {
         match listener.accept().await {
-            Ok(conn) => {
-                let outbox = Outbox::default();
-                let (receiving, sending) = (count, count + 1);
-                count += 2;
-                let (tx, task) = receive(node.clone(), conn, outbox.clone(), receiving);
-                let task = node.thread.spawn("store_receive", task);
-                node.tasks().insert(receiving, task);
-                let task = reply(node.clone(), tx, outbox, sending);
-                let task = node.thread.spawn("store_reply", task);
-                node.tasks().insert(sending, task);
+            Ok(conn) if node.open().len() as u64 >= node.config.own.max_clients => {
+                conn.split().0.abort();
             }
+            Ok(conn) => welcome(&node, number, conn),
             Err(_) => node.host.clock().sleep(ACCEPT_PAUSE).await,
         }
     }
 }
 
-/// Replies on their way to one client.
-#[derive(Clone, Default)]
-struct Outbox(Arc<Waiting>);
-
-#[derive(Default)]
-struct Waiting {
-    state: Mutex<Gathered>,
-    /// Requests that have no reply yet.
-    pending: AtomicU64,
-}
-
-#[derive(Default)]
-struct Gathered {
-    replies: VecDeque<(u64, Reply)>,
-    waker: Option<Waker>,
-    closed: bool,
-}
-
-impl Outbox {
-    fn lock(&self) -> MutexGuard<'_, Gathered> {
-        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn push(&self, id: u64, reply: Reply) {
-        self.0.pending.fetch_sub(1, Ordering::Relaxed);
-        let mut state = self.lock();
-        if state.closed {
-            return;
+/// Starts the two tasks of a connection. They run on the thread that accepts, so neither ends
+/// before it is noted as open.
+fn welcome(node: &Arc<Node>, number: u64, conn: Conn) {
+    let (tx, rx) = conn.split();
+    let outbox = Outbox::default();
+    let own = &node.config.own;
+    let limits = Limits { requests: own.max_requests, idle: own.idle_timeout };
+    let server = node.clone();
+    let serve = move |outbox: &Outbox, id, request| serve(&server, outbox, id, request);
+    let receiving = connection::receive(node.host.clone(), rx, outbox.clone(), limits, serve);
+    let replying = connection::reply(tx, outbox.clone());
+    let server = node.clone();
+    let replying = async move {
+        replying.await;
+        if let Some(ended) = server.open().remove(&number) {
+            ended.receiving.cancel();
         }
-        state.replies.push_back((id, reply));
-        wake(state);
-    }
-
-    fn close(&self) {
-        let mut state = self.lock();
-        state.closed = true;
-        wake(state);
-    }
-
-    /// The next reply; `None` after `close`.
-    fn poll_next(&self, cx: &mut Context<'_>) -> Poll<Option<(u64, Reply)>> {
-        let mut state = self.lock();
-        match state.replies.pop_front() {
-            _ if state.closed => Poll::Ready(None),
-            Some(reply) => Poll::Ready(Some(reply)),
-            None => {
-                state.waker = Some(cx.waker().clone());
-                Poll::Pending
-            }
-        }
-    }
-}
-
-fn wake(mut state: MutexGuard<'_, Gathered>) {
-    let waker = state.waker.take();
-    drop(state);
-    if let Some(waker) = waker {
-        waker.wake();
-    }
-}
-
-/// Splits a connection into its sending end and the task that reads it. A frame that is no request
-/// ends it.
-fn receive(
-    node: Arc<Node>,
-    conn: Conn,
-    outbox: Outbox,
-    number: u64,
-) -> (Sender, impl Future<Output = ()> + Send) {
-    let (tx, mut rx) = conn.split();
-    let task = async move {
-        while let Ok(Some(frame)) = rx.recv().await {
-            let Some((id, request)) = decode_request(&frame) else { break };
-            serve(&node, &outbox, id, request);
-        }
-        outbox.close();
-        node.tasks().remove(&number);
     };
-    (tx, task)
-}
-
-async fn reply(node: Arc<Node>, mut tx: Sender, outbox: Outbox, number: u64) {
-    while let Some((id, reply)) = std::future::poll_fn(|cx| outbox.poll_next(cx)).await {
-        let frame: Chunks = encode_reply(id, &reply);
-        if tx.send(CLIENT, frame).await.is_err() {
-            break;
-        }
-    }
-    outbox.close();
-    tx.close();
-    node.tasks().remove(&number);
+    let receiving = node.thread.spawn("store_receive", receiving);
+    let replying = node.thread.spawn("store_reply", replying);
+    node.open().insert(number, Open { outbox, receiving, replying });
 }
 
 /// Starts a request; its reply will be pushed into the outbox.
 fn serve(node: &Arc<Node>, outbox: &Outbox, id: u64, request: Request) {
-    let pending = outbox.0.pending.fetch_add(1, Ordering::Relaxed);
-    if pending >= node.config.own.max_requests {
-        outbox.push(id, Reply::Busy);
-        return;
-    }
+    let own = &node.config.own;
     match request {
-        Request::Put { value, .. } if value.len() as u64 > node.config.own.max_value.0 => {
+        Request::Do { value, .. } if value.len() as u64 > own.max_value.0 => {
             outbox.push(id, Reply::Refused);
         }
-        Request::Put { client, op, key, value } => {
+        Request::Do { by, act, key, value } => {
             let crc = crc32fast::hash(&value);
-            let command = Put { client, op, crc, key }.encode();
-            let outbox = outbox.clone();
-            node.raft.propose_with(GROUP, &command, value, crc, move |outcome| {
-                outbox.push(id, put_reply(outcome));
-            });
+            propose(node, outbox, id, &Command::Do { by, act, crc, key }, value, crc);
         }
-        Request::Get { key } => {
-            let (outbox, table) = (outbox.clone(), node.table.clone());
-            node.raft.read_with(GROUP, move |outcome| {
-                let reply = outcome.map_or_else(refusal, |()| look_up(&table, &key));
-                outbox.push(id, reply);
-            });
+        Request::Open => {
+            let open = Command::Open { limit: own.max_sessions };
+            propose(node, outbox, id, &open, Bytes::new(), crc32fast::hash(b""));
+        }
+        Request::Get { key } => read(node, outbox, id, move |table| look_up(table, &key)),
+        Request::Range { from, to, limit } => {
+            let most = own.max_range.0;
+            read(node, outbox, id, move |table| list(table, &from, &to, limit, most));
         }
         Request::Status => {
             let table = node.table.lock();
@@ -212,19 +175,39 @@ fn serve(node: &Arc<Node>, outbox: &Outbox, id: u64, request: Request) {
     }
 }
 
-fn put_reply(outcome: Result<Applied, ProposeError>) -> Reply {
-    match outcome {
-        Ok(applied) => match applied.reply[..].try_into() {
-            Ok(version) => Reply::Done { version: u64::from_le_bytes(version) },
-            // The state machine refused the command and did nothing, on every node alike.
-            Err(_) => Reply::Refused,
-        },
-        Err(error) => refusal(error),
+fn propose(node: &Node, outbox: &Outbox, id: u64, command: &Command, value: Bytes, crc: u32) {
+    let outbox = outbox.clone();
+    node.raft.propose_with(GROUP, &command.encode(), value, crc, move |outcome| {
+        outbox.push(id, outcome.map_or_else(refusal, answer));
+    });
+}
+
+fn read(
+    node: &Node,
+    outbox: &Outbox,
+    id: u64,
+    look: impl FnOnce(&SharedTable) -> Reply + Send + 'static,
+) {
+    let (outbox, table) = (outbox.clone(), node.table.clone());
+    node.raft.read_with(GROUP, move |outcome| {
+        outbox.push(id, outcome.map_or_else(refusal, |()| look(&table)));
+    });
+}
+
+fn answer(applied: Applied) -> Reply {
+    match Answer::decode(&mut Numbers(&applied.reply)) {
+        Some(Answer::Opened) => Reply::Opened { session: applied.index },
+        Some(Answer::Done { version }) => Reply::Done { version },
+        Some(Answer::Mismatch { version }) => Reply::Mismatch { version },
+        Some(Answer::NoSession) => Reply::NoSession,
+        Some(Answer::Stale) => Reply::Stale,
+        // The state machine found no command and did nothing, on every node alike.
+        Some(Answer::Refused) | None => Reply::Refused,
     }
 }
 
-/// `Busy` promises that surely nothing happened, and the client repeats the put on its strength; so
-/// only an error that promises the same may become one.
+/// `Busy` promises that surely nothing happened, and the client repeats the request on its
+/// strength; so only an error that promises the same may become one.
 fn refusal(error: ProposeError) -> Reply {
     match error {
         ProposeError::NotLeader { leader } => Reply::Redirect { leader },
@@ -243,4 +226,19 @@ fn look_up(table: &SharedTable, key: &[u8]) -> Reply {
         },
         None => Reply::Missing,
     }
+}
+
+/// At most `limit` items and, but for a single longer one, `most` bytes.
+fn list(table: &SharedTable, from: &[u8], to: &[u8], limit: u32, most: u64) -> Reply {
+    let table = table.lock();
+    let (mut items, mut bytes) = (Vec::new(), 0);
+    for (key, item) in table.range(from, to) {
+        bytes += Item::len(key, &item.value);
+        if items.len() >= limit as usize || (bytes > most && !items.is_empty()) {
+            return Reply::Listing { items, more: true };
+        }
+        let (version, client, op) = (item.version, item.client, item.op);
+        items.push(Item { key: key.clone(), version, client, op, value: item.value.clone() });
+    }
+    Reply::Listing { items, more: false }
 }

@@ -1,28 +1,74 @@
-//! What clients and nodes say to each other: small binary frames, a header and at most one value
-//! that stays a shared slice. A reply names the request it answers, so many may be under way on a
-//! connection. Lengths are compared with what is there before anything is made of them.
+//! What clients and nodes say to each other: small binary frames, a header and values that stay
+//! shared slices. A reply names the request it answers, so many may be under way on a connection.
+//! Lengths are compared with what is there before anything is made of them.
 //!
 //! ```text
-//! request   1 put     kind u8, request u64, client u64, op u64, key length u16, key, value
-//!           2 get     kind u8, request u64, key length u16, key
+//! request   1 put     kind u8, request u64, session, sequence, client, op u64, key, value
+//!           2 get     kind u8, request u64, key
 //!           3 status  kind u8, request u64
+//!           4 open    kind u8, request u64
+//!           5 delete  like put, without value
+//!           6 compare and set   like put, but before the key the expected version u64
+//!           7 range   kind u8, request u64, limit u32, from key, to key
 //! reply     kind u8, request u64, then by kind: version u64 | version, client, op u64 and value |
-//!           nothing | leader u64 | code u8 | leader, index, hash, keys u64
+//!           nothing | leader u64 | leader, index, hash, keys u64 | session u64 |
+//!           more u8, count u32, items (version, client, op u64, value length u32, key, value)
+//! key       length u16, bytes
 //! ```
 
 use bytes::{BufMut, Bytes};
 use host::Chunks;
 use raft_driver::rope::{Numbers, Reader};
 
-/// Longest key.
-pub(crate) const MAX_KEY: usize = 1024;
+use crate::command::{Act, By, MAX_KEY};
 
 /// What a client asks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Request {
-    Put { client: u64, op: u64, key: Bytes, value: Bytes },
-    Get { key: Bytes },
+    /// Open a session.
+    Open,
+    /// Do something to a key; a delete has no value.
+    Do {
+        by: By,
+        act: Act,
+        key: Bytes,
+        value: Bytes,
+    },
+    Get {
+        key: Bytes,
+    },
+    /// The keys from `from` on and before `to`, if that is not empty.
+    Range {
+        from: Bytes,
+        to: Bytes,
+        limit: u32,
+    },
     Status,
+}
+
+/// An item of a range.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Item {
+    /// The key.
+    pub key: Bytes,
+    /// The version of its value.
+    pub version: u64,
+    /// Who put it.
+    pub client: u64,
+    /// With which operation.
+    pub op: u64,
+    /// The value.
+    pub value: Bytes,
+}
+
+/// Bytes of an item in a frame beside its key and value.
+const ITEM_HEAD: u64 = 30;
+
+impl Item {
+    /// What an item costs in a frame.
+    pub(crate) fn len(key: &[u8], value: &[u8]) -> u64 {
+        ITEM_HEAD + (key.len() + value.len()) as u64
+    }
 }
 
 /// What a node answers.
@@ -54,35 +100,62 @@ pub(crate) enum Reply {
         hash: u64,
         keys: u64,
     },
+    /// The key is not at the expected version but at this one; nothing happened.
+    Mismatch {
+        version: u64,
+    },
+    /// There is no such session; nothing happened now.
+    NoSession,
+    /// The session has gone on to a later command; nothing happened now.
+    Stale,
+    Opened {
+        session: u64,
+    },
+    /// What a range found; `more` if it found more.
+    Listing {
+        items: Vec<Item>,
+        more: bool,
+    },
 }
 
 /// A request in a frame.
 pub(crate) fn encode_request(id: u64, request: &Request) -> Chunks {
-    let mut out = Vec::with_capacity(64);
+    let mut out = Vec::with_capacity(96);
+    let mut head = |kind: u8| {
+        out.put_u8(kind);
+        out.put_u64_le(id);
+    };
     match request {
-        Request::Put { client, op, key, value } => {
-            out.put_u8(1);
-            out.put_u64_le(id);
-            out.put_u64_le(*client);
-            out.put_u64_le(*op);
+        Request::Open => head(4),
+        Request::Do { by, act, key, value } => {
+            head(match act {
+                Act::Put => 1,
+                Act::Delete => 5,
+                Act::CompareAndSet { .. } => 6,
+            });
+            by.encode(&mut out);
+            if let Act::CompareAndSet { expected } = act {
+                out.put_u64_le(*expected);
+            }
             put_key(&mut out, key);
-            with_body(out, value)
+            return with_body(out, value);
         }
         Request::Get { key } => {
-            out.put_u8(2);
-            out.put_u64_le(id);
+            head(2);
             put_key(&mut out, key);
-            out.into()
         }
-        Request::Status => {
-            out.put_u8(3);
-            out.put_u64_le(id);
-            out.into()
+        Request::Range { from, to, limit } => {
+            head(7);
+            out.put_u32_le(*limit);
+            put_key(&mut out, from);
+            put_key(&mut out, to);
         }
+        Request::Status => head(3),
     }
+    out.into()
 }
 
-fn put_key(out: &mut Vec<u8>, key: &Bytes) {
+fn put_key(out: &mut Vec<u8>, key: &[u8]) {
     assert!(key.len() <= MAX_KEY, "a key of {} bytes", key.len());
     out.put_u16_le(key.len() as u16);
     out.put_slice(key);
@@ -114,8 +187,33 @@ pub(crate) fn encode_reply(id: u64, reply: &Reply) -> Chunks {
         Reply::Refused => head(6, &[]),
         Reply::Lost => head(7, &[]),
         Reply::Status { leader, index, hash, keys } => head(8, &[*leader, *index, *hash, *keys]),
+        Reply::Mismatch { version } => head(9, &[*version]),
+        Reply::NoSession => head(10, &[]),
+        Reply::Stale => head(11, &[]),
+        Reply::Opened { session } => head(12, &[*session]),
+        Reply::Listing { items, more } => {
+            head(13, &[]);
+            out.put_u8(u8::from(*more));
+            return with_items(out, items);
+        }
     }
     out.into()
+}
+
+fn with_items(mut out: Vec<u8>, items: &[Item]) -> Chunks {
+    out.put_u32_le(items.len() as u32);
+    let mut frame = Chunks::new();
+    for item in items {
+        out.put_u64_le(item.version);
+        out.put_u64_le(item.client);
+        out.put_u64_le(item.op);
+        out.put_u32_le(item.value.len() as u32);
+        put_key(&mut out, &item.key);
+        frame.push(std::mem::take(&mut out).into());
+        frame.push(item.value.clone());
+    }
+    frame.push(out.into());
+    frame
 }
 
 /// The request in a frame; `None` if it holds none.
@@ -123,18 +221,30 @@ pub(crate) fn decode_request(frame: &Chunks) -> Option<(u64, Request)> {
     let mut reader = Reader::new(frame);
     let (kind, id) = head(&mut reader)?;
     let request = match kind {
-        1 => {
-            let ids = reader.take(16)?;
-            let mut n = Numbers(&ids);
-            let (client, op) = (n.u64()?, n.u64()?);
-            let key = take_key(&mut reader)?;
-            Request::Put { client, op, key, value: reader.take(reader.left())? }
-        }
+        1 | 5 | 6 => take_command(kind, &mut reader)?,
         2 => Request::Get { key: take_key(&mut reader)? },
         3 => Request::Status,
+        4 => Request::Open,
+        7 => {
+            let limit = Numbers(&reader.take(4)?).u32()?;
+            Request::Range { from: take_key(&mut reader)?, to: take_key(&mut reader)?, limit }
+        }
         _ => return None,
     };
     (reader.left() == 0).then_some((id, request))
+}
+
+fn take_command(kind: u8, reader: &mut Reader<'_>) -> Option<Request> {
+    let by = By::decode(&mut Numbers(&reader.take(By::LEN as u64)?))?;
+    let act = match kind {
+        1 => Act::Put,
+        5 => Act::Delete,
+        _ => Act::CompareAndSet { expected: Numbers(&reader.take(8)?).u64()? },
+    };
+    let key = take_key(reader)?;
+    // What follows a delete's key is no part of it.
+    let value = reader.take(if act == Act::Delete { 0 } else { reader.left() })?;
+    Some(Request::Do { by, act, key, value })
 }
 
 fn head(reader: &mut Reader<'_>) -> Option<(u8, u64)> {
@@ -157,7 +267,7 @@ pub(crate) fn decode_reply(frame: &Chunks) -> Option<(u64, Reply)> {
     let mut reader = Reader::new(frame);
     let (kind, id) = head(&mut reader)?;
     let count = match kind {
-        1 | 4 => 1,
+        1 | 4 | 9 | 12 => 1,
         2 => 3,
         8 => 4,
         _ => 0,
@@ -179,14 +289,36 @@ pub(crate) fn decode_reply(frame: &Chunks) -> Option<(u64, Reply)> {
         6 => Reply::Refused,
         7 => Reply::Lost,
         8 => Reply::Status { leader: next()?, index: next()?, hash: next()?, keys: next()? },
+        9 => Reply::Mismatch { version: next()? },
+        10 => Reply::NoSession,
+        11 => Reply::Stale,
+        12 => Reply::Opened { session: next()? },
+        13 => take_items(&mut reader)?,
         _ => return None,
     };
     (reader.left() == 0).then_some((id, reply))
 }
 
+fn take_items(reader: &mut Reader<'_>) -> Option<Reply> {
+    let head = reader.take(5)?;
+    let mut n = Numbers(&head);
+    let (more, count) = (n.u8()?, n.u32()?);
+    // An item is never shorter than its head, so a count that lies is found out early.
+    let mut items = Vec::new();
+    for _ in 0..count {
+        let head = reader.take(ITEM_HEAD - 2)?;
+        let mut n = Numbers(&head);
+        let (version, client, op, len) = (n.u64()?, n.u64()?, n.u64()?, n.u32()?);
+        let key = take_key(reader)?;
+        items.push(Item { key, version, client, op, value: reader.take(len.into())? });
+    }
+    (more <= 1).then_some(Reply::Listing { items, more: more == 1 })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::command::tests::{act, by};
     use proptest::prelude::*;
 
     fn bytes(max: usize) -> impl Strategy<Value = Bytes> {
@@ -195,11 +327,25 @@ mod tests {
 
     fn request() -> impl Strategy<Value = Request> {
         prop_oneof![
-            (any::<u64>(), any::<u64>(), bytes(40), bytes(2000))
-                .prop_map(|(client, op, key, value)| Request::Put { client, op, key, value }),
+            (by(), act(), bytes(40), bytes(2000)).prop_map(|(by, act, key, value)| {
+                let value = if act == Act::Delete { Bytes::new() } else { value };
+                Request::Do { by, act, key, value }
+            }),
             bytes(40).prop_map(|key| Request::Get { key }),
+            (bytes(40), bytes(40), any::<u32>()).prop_map(|(from, to, limit)| Request::Range {
+                from,
+                to,
+                limit
+            }),
             Just(Request::Status),
+            Just(Request::Open),
         ]
+    }
+
+    fn item() -> impl Strategy<Value = Item> {
+        (bytes(40), any::<[u64; 3]>(), bytes(300)).prop_map(
+            |(key, [version, client, op], value)| Item { key, version, client, op, value },
+        )
     }
 
     fn reply() -> impl Strategy<Value = Reply> {
@@ -223,6 +369,12 @@ mod tests {
                 hash,
                 keys
             }),
+            n().prop_map(|version| Reply::Mismatch { version }),
+            Just(Reply::NoSession),
+            Just(Reply::Stale),
+            n().prop_map(|session| Reply::Opened { session }),
+            (prop::collection::vec(item(), 0..5), any::<bool>())
+                .prop_map(|(items, more)| Reply::Listing { items, more }),
         ]
     }
 
@@ -230,14 +382,41 @@ mod tests {
         #[test]
         fn requests_and_replies_arrive(id in any::<u64>(), request in request(), reply in reply()) {
             prop_assert_eq!(decode_request(&encode_request(id, &request)), Some((id, request)));
-            prop_assert_eq!(decode_reply(&encode_reply(id, &reply)), Some((id, reply)));
+            let frame = encode_reply(id, &reply);
+            if let Reply::Listing { items, .. } = &reply {
+                let len: u64 = items.iter().map(|i| Item::len(&i.key, &i.value)).sum();
+                prop_assert_eq!(frame.len(), 14 + len);
+            }
+            prop_assert_eq!(decode_reply(&frame), Some((id, reply)));
         }
 
         #[test]
-        fn garbage_never_panics(bytes in prop::collection::vec(any::<u8>(), 0..100)) {
+        fn garbage_never_panics(kind in 0u8..16, mut bytes in prop::collection::vec(any::<u8>(), 1..150)) {
+            bytes[0] = kind;
             let frame = Chunks::from(bytes);
             let _ = decode_request(&frame);
             let _ = decode_reply(&frame);
         }
+
+        #[test]
+        fn a_frame_cut_short_is_nothing(request in request(), reply in reply(), cut in any::<u16>()) {
+            let short = |frame: Chunks| frame.slice(0, u64::from(cut) % frame.len());
+            if !matches!(request, Request::Do { .. }) {
+                prop_assert_eq!(decode_request(&short(encode_request(1, &request))), None);
+            }
+            if !matches!(reply, Reply::Value { .. }) {
+                prop_assert_eq!(decode_reply(&short(encode_reply(1, &reply))), None);
+            }
+        }
+    }
+
+    #[test]
+    fn a_count_that_lies_is_no_listing() {
+        let mut frame = encode_reply(1, &Reply::Listing { items: Vec::new(), more: false });
+        let mut bytes = frame.to_bytes().to_vec();
+        let at = bytes.len() - 4;
+        bytes[at..].copy_from_slice(&u32::MAX.to_le_bytes());
+        frame = bytes.into();
+        assert_eq!(decode_reply(&frame), None);
     }
 }

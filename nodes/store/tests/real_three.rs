@@ -78,9 +78,9 @@ async fn put(client: &mut Client, key: &str, op: u64, value: Vec<u8>) {
     for _ in 0..10 {
         match client.put(key.as_bytes(), op, value.clone().into(), WITHIN).await {
             Outcome::Ok { .. } => return,
-            // The same client and operation: repeating it is harmless.
+            // Nobody else puts this key, so putting the same value once more is harmless.
             Outcome::Unknown => {}
-            Outcome::Fail(why) => panic!("put {key}: {why}"),
+            other => panic!("put {key}: {other:?}"),
         }
     }
     panic!("put {key}: never an answer");

@@ -104,6 +104,9 @@ pub enum Op {
     Recv { conn: ConnId },
     /// Occupies thread and core for the price of `work`; `Done::Unit`.
     Hold { thread: ThreadId, work: Work },
+    /// Holds the thread for the task that polls, until the ticket is forgotten. Completes only if the boot
+    /// ends while its caller parks.
+    Block { thread: ThreadId },
     /// Completes when a graceful stop is asked for; `Done::Unit`.
     Stopping,
     /// Completes when the task has ended; `Done::Unit`.
@@ -156,6 +159,9 @@ pub trait Arm: Send + Sync + 'static {
     fn wall(&self) -> Wall;
     /// The thread of that name.
     fn thread(&self, name: &'static str) -> ThreadId;
+    /// Whether a task that blocks its thread has to park it: true where it is one of the operating system,
+    /// false where `Op::Block` alone keeps the thread's other tasks from being polled.
+    fn parks(&self) -> bool;
     /// Starts a task on a thread.
     fn spawn(&self, thread: ThreadId, what: &'static str, task: BoxFuture) -> TaskId;
     /// Ends a task; its future is dropped soon.

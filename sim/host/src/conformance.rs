@@ -106,6 +106,8 @@ cases! {
     time::within_gives_up_in_time,
     time::alarms_can_be_moved,
     time::a_held_thread_polls_nobody_else,
+    time::a_blocked_thread_polls_nobody_else,
+    time::a_block_outlasts_a_run_in_it,
     life::tasks_can_be_joined,
     life::tasks_can_be_cancelled,
     life::random_streams_differ,

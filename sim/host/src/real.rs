@@ -3,8 +3,8 @@
 //!
 //! Every named thread is one OS thread with a single-threaded runtime, so "while one task holds the
 //! thread no other task of it is polled" needs no machinery here and `Op::Hold` completes at once:
-//! the job itself takes the time. Sockets, timers and file operations live on one small shared
-//! runtime. An operation is a boxed future under its ticket; polling the ticket polls the future.
+//! the job itself takes the time. A task that blocks parks its OS thread. Sockets, timers and file
+//! operations live on one small shared runtime. An operation is a boxed future under its ticket; polling the ticket polls the future.
 //!
 //! Sleeps have the resolution of tokio's timer (1 ms, never early). `planted` is false, work has no
 //! price, random streams begin at the operating system's entropy. A panic ends its task, is
@@ -52,6 +52,8 @@ type Running = Pin<Box<dyn Future<Output = io::Result<Done>> + Send>>;
 enum Step {
     Ready(io::Result<Done>),
     Running(Running),
+    /// A task blocks its thread: nothing to do but to wake it when the boot ends.
+    Blocked,
 }
 
 /// Bounds of one machine's network.
@@ -202,7 +204,11 @@ impl Machine {
         *self.arm.over.write().unwrap_or_else(PoisonError::into_inner) = true;
         self.arm.files.iter().for_each(Files::end);
         let slots = std::mem::take(&mut locked(&self.arm.tickets).slots);
-        let wakers: Vec<Waker> = slots.into_values().filter_map(|slot| slot.waker).collect();
+        let (blocked, others): (Vec<Slot>, Vec<Slot>) =
+            slots.into_values().partition(|slot| matches!(slot.step, Step::Blocked));
+        // A parked thread could not drop its tasks.
+        blocked.into_iter().filter_map(|slot| slot.waker).for_each(Waker::wake);
+        let wakers: Vec<Waker> = others.into_iter().filter_map(|slot| slot.waker).collect();
         self.arm.threads.end(patience);
         self.arm.sockets.end();
         match patience {
@@ -261,6 +267,7 @@ impl RealArm {
             }
             // In reality the job that follows takes the time.
             Op::Hold { .. } => Step::Ready(Ok(Done::Unit)),
+            Op::Block { .. } => Step::Blocked,
             Op::Join { task } => self.threads.join(task),
             Op::Listen { .. } | Op::Accept { .. } | Op::Dial { .. } => self.sockets.start(op),
             Op::Send { .. } | Op::Recv { .. } => self.sockets.start(op),
@@ -306,6 +313,11 @@ impl Arm for RealArm {
         let mut running = match slot.step {
             Step::Ready(outcome) => return Poll::Ready(outcome),
             Step::Running(running) => running,
+            Step::Blocked => {
+                let slot = Slot { step: Step::Blocked, waker: Some(cx.waker().clone()) };
+                locked(&self.tickets).slots.insert(ticket, slot);
+                return Poll::Pending;
+            }
         };
         // Whoever polls, sockets and timers belong to the IO runtime.
         let _io = self.io.enter();
@@ -336,6 +348,10 @@ impl Arm for RealArm {
 
     fn thread(&self, name: &'static str) -> ThreadId {
         self.threads.named(name)
+    }
+
+    fn parks(&self) -> bool {
+        true
     }
 
     fn spawn(&self, thread: ThreadId, what: &'static str, task: BoxFuture) -> TaskId {

@@ -303,3 +303,27 @@ fn what_fails_names_its_address_or_folder() {
     let folder = Machine::builder("errors", PathBuf::from("/proc/no/such")).start().err().unwrap();
     assert!(folder.to_string().starts_with("the folder /proc/no/such: "), "{folder}");
 }
+
+#[test]
+fn a_blocked_thread_does_not_outlive_its_machine() {
+    struct Told(mpsc::Sender<()>);
+    impl Drop for Told {
+        fn drop(&mut self) {
+            let _ = self.0.send(());
+        }
+    }
+    let (machine, _root) = machine("blocked");
+    let (thread, (tx, rx)) = (machine.host().thread("main"), mpsc::channel());
+    let (own, (began, begins)) = (thread.clone(), mpsc::channel());
+    drop(thread.spawn("blocks", async move {
+        let _told = Told(tx);
+        own.block(async move {
+            began.send(()).unwrap();
+            std::future::pending::<()>().await
+        })
+        .await;
+    }));
+    begins.recv_timeout(Duration::from_secs(20)).unwrap();
+    machine.shutdown();
+    assert_eq!(rx.try_recv(), Ok(()), "its task was not dropped");
+}

@@ -54,6 +54,7 @@ enum Wrong {
     SleepsAreRoundedDown,
     SleepsEndInReverse,
     HoldLetsOthersRun,
+    BlockLetsOthersRun,
     JoinIsEarly,
     CancelDoesNothing,
     RngIgnoresTheKey,
@@ -98,6 +99,8 @@ const CAUGHT_BY: &[(Wrong, &str)] = &[
     (SleepsAreEarly, "within_gives_up_in_time"),
     (SleepsEndInReverse, "sleeps_end_in_order"),
     (HoldLetsOthersRun, "a_held_thread_polls_nobody_else"),
+    (BlockLetsOthersRun, "a_blocked_thread_polls_nobody_else"),
+    (BlockLetsOthersRun, "a_block_outlasts_a_run_in_it"),
     (JoinIsEarly, "tasks_can_be_joined"),
     (CancelDoesNothing, "tasks_can_be_cancelled"),
     (RngIgnoresTheKey, "random_streams_differ"),
@@ -302,6 +305,10 @@ impl Arm for WrongArm {
 
     fn thread(&self, name: &'static str) -> ThreadId {
         self.right.thread(name)
+    }
+
+    fn parks(&self) -> bool {
+        self.wrong != BlockLetsOthersRun && self.right.parks()
     }
 
     fn spawn(&self, thread: ThreadId, what: &'static str, task: BoxFuture) -> TaskId {

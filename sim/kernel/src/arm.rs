@@ -72,6 +72,7 @@ impl Arm for SimArm {
             Op::Send { conn, class, frame } => w.submit_send(host, conn as usize, class, frame),
             Op::Recv { conn } => w.submit_recv(host, conn as usize),
             Op::Hold { thread, work } => w.submit_hold(host, thread, work),
+            Op::Block { thread } => w.submit_block(host, thread),
             Op::Stopping => w.submit_stopping(host),
             Op::Join { task } => w.submit_join(host, task),
         }
@@ -106,6 +107,10 @@ impl Arm for SimArm {
 
     fn thread(&self, name: &'static str) -> ThreadId {
         self.world().map_or(0, |mut world| world.thread(self.host, name))
+    }
+
+    fn parks(&self) -> bool {
+        false
     }
 
     fn spawn(&self, thread: ThreadId, what: &'static str, task: BoxFuture) -> TaskId {

@@ -61,6 +61,7 @@ impl Accept {
                 | MsgHeartbeatResponse
                 | MsgRequestPreVote
                 | MsgRequestPreVoteResponse
+                | MsgTimeoutNow
         );
         expected && self.addressed(from, envelope)
     }

@@ -90,7 +90,8 @@ fn class_of(message: &Message) -> Class {
         MessageType::MsgRequestVote
         | MessageType::MsgRequestVoteResponse
         | MessageType::MsgRequestPreVote
-        | MessageType::MsgRequestPreVoteResponse => "vote",
+        | MessageType::MsgRequestPreVoteResponse
+        | MessageType::MsgTimeoutNow => "vote",
         MessageType::MsgAppend | MessageType::MsgAppendResponse => "append",
         _ => "raft",
     })

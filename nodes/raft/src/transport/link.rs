@@ -97,6 +97,11 @@ impl Link {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Whether there is a connection to the peer, as far as anybody knows.
+    pub(crate) fn is_up(&self) -> bool {
+        self.lock().phase == Phase::Up
+    }
+
     /// Takes a turn's messages. False if any was dropped.
     pub(crate) fn offer(&self, batch: &mut Vec<Envelope>) -> bool {
         let mut inner = self.lock();

@@ -2,13 +2,14 @@
 //! an alarm follows its last setting, and a held thread polls nobody else. Lateness is bounded only
 //! loosely: a real machine under load owes nobody a millisecond.
 
+use std::future::Future;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::Poll;
 use std::time::Duration;
 
 use super::{Bench, HOLD, HOLD_KIND, Outcome, PATIENCE, ask, ensure};
-use crate::{Clock, Mono, Work};
+use crate::{Chunks, Class, Clock, Host, Mono, OpenMode, Task, Thread, Work};
 
 fn ms(n: u64) -> Duration {
     Duration::from_millis(n)
@@ -114,54 +115,141 @@ pub(super) async fn alarms_can_be_moved(bench: Arc<dyn Bench>) -> Outcome {
     Ok(())
 }
 
-pub(super) async fn a_held_thread_polls_nobody_else(bench: Arc<dyn Bench>) -> Outcome {
-    let host = bench.host("n1");
-    let (clock, thread) = (host.clock(), host.thread("held"));
-    let polls = Arc::new(Mutex::new(Vec::<Mono>::new()));
-    let done = Arc::new(AtomicBool::new(false));
+/// A task that notes when it is polled.
+struct Observer {
+    polls: Arc<Mutex<Vec<Mono>>>,
+    over: Arc<AtomicBool>,
+    task: Task,
+}
 
-    let (seen, over, other, ticking) = (polls.clone(), done.clone(), thread.clone(), host.clock());
-    let observer = thread.spawn("observe", async move {
-        while !over.load(Ordering::SeqCst) {
-            for _ in 0..3 {
-                seen.lock().expect("no panic under the lock").push(ticking.now());
-                other.yield_now().await;
+impl Observer {
+    fn start(host: &Host, thread: &Thread) -> Observer {
+        let (polls, over) = (Arc::new(Mutex::new(Vec::new())), Arc::new(AtomicBool::new(false)));
+        let (seen, ends, own, clock) = (polls.clone(), over.clone(), thread.clone(), host.clock());
+        let task = thread.spawn("observe", async move {
+            while !ends.load(Ordering::SeqCst) {
+                for _ in 0..3 {
+                    seen.lock().expect("no panic under the lock").push(clock.now());
+                    own.yield_now().await;
+                }
+                clock.sleep(ms(1)).await;
             }
-            ticking.sleep(ms(1)).await;
-        }
-    });
-    let (held, now) = (Arc::new(Mutex::new(None)), host.clock());
-    let (result, holding) = (held.clone(), thread.clone());
-    let holder = thread.spawn("hold", async move {
-        now.sleep(ms(20)).await;
-        let start = now.now();
-        let work = Work { kind: HOLD_KIND, bytes: 0 };
-        let end = holding.run(work, || {
-            // Simulated, the time has passed by now; real, the job itself takes it.
-            let mut spins = 0u64;
-            while now.now() < start + HOLD && spins < 1 << 27 {
-                spins += 1;
-            }
-            now.now()
         });
-        let end = end.await;
-        *result.lock().expect("no panic under the lock") = Some((start, end));
-    });
-    ensure!(clock.within(PATIENCE, holder.join()).await.is_some(), "the job never ends");
-    clock.sleep(ms(20)).await;
-    done.store(true, Ordering::SeqCst);
-    ensure!(clock.within(PATIENCE, observer.join()).await.is_some(), "the observer never ends");
+        Observer { polls, over, task }
+    }
 
-    let span = held.lock().expect("no panic under the lock").take();
-    let Some((start, end)) = span else { return Err("the job left no trace".to_string()) };
-    let lasted = end.since(start);
-    ensure!(lasted >= HOLD, "the job lasted {lasted:?}; its price is {HOLD:?}");
-    let polls = polls.lock().expect("no panic under the lock").clone();
+    /// When it was polled.
+    async fn end(self, clock: &Clock) -> Result<Vec<Mono>, String> {
+        self.over.store(true, Ordering::SeqCst);
+        let ended = clock.within(PATIENCE, self.task.join()).await;
+        ensure!(ended.is_some(), "the observer never ends");
+        Ok(std::mem::take(&mut *self.polls.lock().expect("no panic under the lock")))
+    }
+}
+
+/// Whether nobody was polled between `start` and `end`, though somebody was before and after.
+fn alone(polls: &[Mono], (start, end): (Mono, Mono)) -> Outcome {
     if let Some(inside) = polls.iter().find(|at| **at > start && **at < end) {
         let after = inside.since(start);
         return Err(format!("a task was polled {after:?} after another began to hold the thread"));
     }
-    ensure!(polls.iter().any(|at| *at < start), "the observer was not polled before the job");
-    ensure!(polls.iter().any(|at| *at >= end), "the observer was not polled after the job");
+    ensure!(polls.iter().any(|at| *at < start), "the observer was not polled before");
+    ensure!(polls.iter().any(|at| *at >= end), "the observer was not polled after");
     Ok(())
+}
+
+/// Runs a task of `thread` that says when it began and ended to hold the thread.
+async fn holding(
+    clock: &Clock,
+    thread: &Thread,
+    work: impl Future<Output = (Mono, Mono)> + Send + 'static,
+) -> Result<(Mono, Mono), String> {
+    let span = Arc::new(Mutex::new(None));
+    let (told, naps) = (span.clone(), clock.clone());
+    let holder = thread.spawn("hold", async move {
+        naps.sleep(ms(20)).await;
+        let held = work.await;
+        *told.lock().expect("no panic under the lock") = Some(held);
+    });
+    ensure!(clock.within(PATIENCE, holder.join()).await.is_some(), "the holder never ends");
+    clock.sleep(ms(20)).await;
+    let span = span.lock().expect("no panic under the lock").take();
+    span.ok_or_else(|| "the holder left no trace".to_string())
+}
+
+/// Works until `until`: simulated, the time has passed by now; real, the job itself takes it.
+fn spin(clock: &Clock, until: Mono) -> Mono {
+    let mut spins = 0u64;
+    while clock.now() < until && spins < 1 << 27 {
+        spins += 1;
+    }
+    clock.now()
+}
+
+pub(super) async fn a_held_thread_polls_nobody_else(bench: Arc<dyn Bench>) -> Outcome {
+    let host = bench.host("n1");
+    let (clock, thread) = (host.clock(), host.thread("held"));
+    let observer = Observer::start(&host, &thread);
+    let (now, own) = (host.clock(), thread.clone());
+    let work = async move {
+        let start = now.now();
+        let work = Work { kind: HOLD_KIND, bytes: 0 };
+        let end = own.run(work, || spin(&now, start + HOLD)).await;
+        (start, end)
+    };
+    let (start, end) = holding(&clock, &thread, work).await?;
+    let lasted = end.since(start);
+    ensure!(lasted >= HOLD, "the job lasted {lasted:?}; its price is {HOLD:?}");
+    alone(&observer.end(&clock).await?, (start, end))
+}
+
+pub(super) async fn a_blocked_thread_polls_nobody_else(bench: Arc<dyn Bench>) -> Outcome {
+    let host = bench.host("n1");
+    let (clock, thread) = (host.clock(), host.thread("blocked"));
+    let (near, far) =
+        (Observer::start(&host, &thread), Observer::start(&host, &host.thread("other")));
+    let (node, own) = (host.clone(), thread.clone());
+    let work = async move {
+        let (clock, class) = (node.clock(), Class("conformance"));
+        let start = clock.now();
+        let blocked = own.block(async {
+            let file = node.disk().open("blocked", OpenMode::Fresh).await?;
+            // More waits than tokio lets a task have in one turn.
+            for _ in 0..200 {
+                file.append(class, Chunks::from(vec![1; 8])).await?;
+            }
+            file.sync(class).await?;
+            clock.sleep(ms(20)).await;
+            std::io::Result::Ok(clock.now())
+        });
+        (start, blocked.await.unwrap_or(start))
+    };
+    let (start, end) = holding(&clock, &thread, work).await?;
+    let lasted = end.since(start);
+    ensure!(lasted >= ms(20), "a thread that sleeps 20 ms was blocked for {lasted:?}");
+    let far = far.end(&clock).await?;
+    let free = far.iter().any(|at| *at > start && *at < end);
+    ensure!(free, "a task of another thread was not polled meanwhile");
+    alone(&near.end(&clock).await?, (start, end))
+}
+
+pub(super) async fn a_block_outlasts_a_run_in_it(bench: Arc<dyn Bench>) -> Outcome {
+    let host = bench.host("n1");
+    let (clock, thread) = (host.clock(), host.thread("blocked"));
+    let observer = Observer::start(&host, &thread);
+    let (now, own) = (host.clock(), thread.clone());
+    let work = async move {
+        let start = now.now();
+        let end = own.block(async {
+            now.sleep(ms(5)).await;
+            let work = Work { kind: HOLD_KIND, bytes: 0 };
+            let ran = own.run(work, || spin(&now, now.now() + HOLD)).await;
+            own.block(now.sleep_until(ran + ms(5))).await;
+            now.sleep(ms(5)).await;
+            now.now()
+        });
+        (start, end.await)
+    };
+    let (start, end) = holding(&clock, &thread, work).await?;
+    alone(&observer.end(&clock).await?, (start, end))
 }

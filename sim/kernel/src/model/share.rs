@@ -200,6 +200,31 @@ impl<K: Ord + Copy> Share<K> {
         dropped
     }
 
+    /// Removes one job that is not complete; whether there was one.
+    pub fn drop_job(&mut self, now: Time, key: K, job: u64) -> bool {
+        self.run_to(now);
+        let Some(queue) = self.queues.get_mut(&key) else { return false };
+        let Some(i) = queue.jobs.iter().position(|j| j.id == job) else { return false };
+        queue.jobs.remove(i);
+        let (empty, server) = (queue.jobs.is_empty(), queue.server);
+        match server {
+            Some(server) if empty => {
+                queue.server = None;
+                self.servers[server] = None;
+                self.serve_next(now, server);
+            }
+            Some(server) if i == 0 => {
+                if let Some(running) = self.servers[server].as_mut().filter(|_| self.frozen == 0) {
+                    running.since = now;
+                }
+                self.reschedule(server);
+            }
+            None if empty => self.line.retain(|k| *k != key),
+            _ => {}
+        }
+        true
+    }
+
     /// Jobs of a key that are not complete, the running one included.
     pub fn queued(&self, key: K) -> usize {
         self.queues.get(&key).map_or(0, |queue| queue.jobs.len())

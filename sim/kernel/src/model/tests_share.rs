@@ -318,3 +318,25 @@ fn an_uncontended_long_job_is_one_event() {
     assert_eq!(done, [2]);
     assert_eq!(share.next(), Some(1_000_003));
 }
+
+#[test]
+fn a_dropped_job_makes_way_for_the_next_of_its_key() {
+    let mut share = Share::new(1, QUANTUM);
+    let mut done = Vec::new();
+    share.submit(0, 0u8, 1, 30);
+    share.submit(0, 0u8, 2, 5);
+    share.submit(0, 0u8, 3, 7);
+    share.submit(0, 1u8, 4, 5);
+    // Key 0 has had its slice, key 1 half of its job.
+    assert!(share.drop_job(12, 0, 1));
+    assert!(!share.drop_job(12, 0, 1) && !share.drop_job(12, 7, 1));
+    share.advance(15, &mut done);
+    assert_eq!(done, [4]);
+    // The last of a queue, while it runs: its server is free for others.
+    assert!(share.drop_job(16, 0, 3));
+    share.advance(17, &mut done);
+    assert!(share.drop_job(17, 0, 2));
+    share.submit(18, 1u8, 5, 2);
+    share.advance(20, &mut done);
+    assert_eq!((done, share.busy(), share.next()), (vec![4, 5], 0, None));
+}

@@ -3,6 +3,7 @@
 
 mod conformance;
 mod durability;
+mod threads;
 mod verdicts;
 
 use std::sync::Arc;

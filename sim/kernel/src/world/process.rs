@@ -2,7 +2,7 @@
 //!
 //! A task may be polled while its boot lives, its host is not paused and no other task holds its thread.
 //! `Thread::run` holds the thread from its submission until its job has run, and meanwhile competes for the
-//! host's cores in quanta. A crash ends the process and keeps the page cache; a power loss keeps what the
+//! host's cores in quanta; `Thread::block` holds it without a core, for as long as what it waits for takes. A crash ends the process and keeps the page cache; a power loss keeps what the
 //! truth about the disk lets survive.
 
 use std::task::Waker;
@@ -175,6 +175,22 @@ impl World {
         if demand == 0 {
             return self.ready(host, Ok(Done::Unit));
         }
+        self.hold_thread(host, thread);
+        let ticket = self.slot(host, Waits::Hold(thread));
+        let now = self.now();
+        self.hosts[host].cpu.submit(now, thread, ticket, demand);
+        self.pump_cpu(host);
+        ticket
+    }
+
+    /// Occupies a thread, and no core, until the ticket is forgotten.
+    pub(crate) fn submit_block(&mut self, host: usize, thread: u32) -> Ticket {
+        self.hold_thread(host, thread);
+        self.slot(host, Waits::Block(thread))
+    }
+
+    /// The task that is being polled has one more hold of its thread.
+    fn hold_thread(&mut self, host: usize, thread: u32) {
         let task = self.current.expect("only a task can hold a thread");
         let name = self.hosts[host].threads[thread as usize].name;
         assert_eq!(
@@ -182,13 +198,15 @@ impl World {
             "task `{}` holds thread `{name}`, to which it does not belong",
             self.tasks[task as usize].what
         );
-        let ticket = self.slot(host, Waits::Hold(thread));
-        let now = self.now();
         let slot = &mut self.hosts[host].threads[thread as usize].held;
         *slot = Some((task, slot.map_or(0, |(_, n)| n) + 1));
-        self.hosts[host].cpu.submit(now, thread, ticket, demand);
+    }
+
+    /// Nobody waits for this work any more.
+    pub(super) fn drop_cpu_job(&mut self, host: usize, thread: u32, ticket: Ticket) {
+        let now = self.now();
+        self.hosts[host].cpu.drop_job(now, thread, ticket);
         self.pump_cpu(host);
-        ticket
     }
 
     /// One hold of a task ends: the job that it was for has run, or never will.

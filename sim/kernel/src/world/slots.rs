@@ -21,6 +21,8 @@ pub(crate) enum Waits {
     Send(usize),
     Recv(usize),
     Hold(u32),
+    /// Holds a thread while its task waits for something else.
+    Block(u32),
     Stop,
     Join(u64),
 }
@@ -45,6 +47,7 @@ impl World {
     /// Everybody who waits, and for what.
     pub(crate) fn waiters(&self) -> Vec<String> {
         let waiting = self.slots.iter().filter_map(|slot| match &slot.state {
+            SlotState::Waiting(Waits::Block(_)) => None,
             SlotState::Waiting(what) => Some((slot, *what)),
             _ => None,
         });
@@ -55,7 +58,7 @@ impl World {
                 let what = match what {
                     Waits::Recv(end) => format!("a frame from {}", self.peer_name(end)),
                     Waits::Send(end) => format!("room to send to {}", self.peer_name(end)),
-                    Waits::Hold(thread) => {
+                    Waits::Hold(thread) | Waits::Block(thread) => {
                         format!(
                             "the thread {}",
                             self.hosts[slot.host].threads[thread as usize].name
@@ -91,7 +94,7 @@ impl World {
         (slot.host, slot.task) = (host, task);
         slot.state = SlotState::Waiting(waits);
         slot.holds = match waits {
-            Waits::Hold(thread) => Some(thread),
+            Waits::Hold(thread) | Waits::Block(thread) => Some(thread),
             _ => None,
         };
         u64::from(slot.generation) << 32 | index as u64
@@ -158,6 +161,9 @@ impl World {
         self.free_slots.push(index);
         // Nobody else is polled before this poll ends, so the job still runs with the thread to itself.
         if let Some(thread) = holds {
+            if matches!(state, SlotState::Waiting(Waits::Hold(_))) {
+                self.drop_cpu_job(host, thread, ticket);
+            }
             self.release(host, thread, task, 1);
         }
         match state {

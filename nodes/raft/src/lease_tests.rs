@@ -1,0 +1,151 @@
+//! The lease alone, against a model of voters whose clocks run apart: no majority can vote while it
+//! lasts. And the format of the stamp.
+
+use super::*;
+use proptest::prelude::*;
+
+const TICK: Duration = Duration::from_millis(10);
+
+fn lease(voters: u64, drift_ppm: u32) -> Lease {
+    let voters: Vec<u64> = (1..=voters).collect();
+    let mut lease = Lease::new(1, &voters, Promise::new(TICK, 15), Ratio(drift_ppm));
+    lease.begin();
+    lease
+}
+
+fn ms(n: u64) -> Mono {
+    Mono(n * 1_000_000)
+}
+
+#[test]
+fn it_counts_from_the_stamp_that_a_quorum_returned() {
+    let mut lease = lease(5, 10_000);
+    lease.returned(2, ms(100), ms(101));
+    assert!(!lease.holds(ms(101)), "two of five are no majority");
+    lease.returned(3, ms(50), ms(102));
+    // 140 ms, which is the promise of 15 ticks less one, less 1 %.
+    assert_eq!(lease.until(), Mono(50_000_000 + 138_600_000));
+    lease.returned(4, ms(90), ms(103));
+    assert_eq!(lease.until(), Mono(90_000_000 + 138_600_000));
+    lease.returned(5, ms(95), ms(103));
+    lease.returned(5, ms(95), ms(104));
+    assert_eq!(lease.until(), Mono(95_000_000 + 138_600_000));
+    lease.returned(4, ms(200), ms(199));
+    lease.returned(9, ms(150), ms(199));
+    assert_eq!(lease.until(), Mono(95_000_000 + 138_600_000), "from the future, from a stranger");
+}
+
+#[test]
+fn even_clusters_need_more_than_half() {
+    let mut lease = lease(4, 0);
+    lease.returned(2, ms(100), ms(101));
+    assert!(!lease.holds(ms(101)));
+    lease.returned(3, ms(60), ms(101));
+    assert_eq!(lease.until(), ms(200));
+}
+
+#[test]
+fn what_is_given_up_comes_back_with_the_next_term_only() {
+    let mut lease = lease(3, 0);
+    lease.returned(2, ms(100), ms(101));
+    assert!(lease.holds(ms(239)) && !lease.holds(ms(240)));
+    assert!(lease.give_up(ms(150)) && !lease.give_up(ms(150)));
+    lease.returned(2, ms(200), ms(201));
+    assert!(!lease.holds(ms(201)));
+    lease.begin();
+    assert!(!lease.holds(ms(201)), "no stamp of the term before counts");
+    lease.returned(3, ms(210), ms(211));
+    assert!(lease.holds(ms(211)));
+}
+
+#[test]
+fn a_single_member_asks_nobody() {
+    let mut lease = lease(1, 0);
+    assert!(!lease.holds(ms(5)));
+    lease.extend_alone(ms(5));
+    assert_eq!(lease.until(), ms(145));
+    lease.extend_alone(ms(100));
+    assert_eq!(lease.until(), ms(145), "not before it is needed");
+    let mut three = super::tests::lease(3, 0);
+    three.extend_alone(ms(5));
+    assert!(!three.holds(ms(5)));
+}
+
+#[test]
+fn a_voter_that_promises_less_is_not_counted_on() {
+    let asks = lease(3, 0).stamp(ms(1));
+    assert!(Promise::new(TICK, 15).covers(asks) && Promise::new(TICK, 16).covers(asks));
+    assert!(!Promise::new(TICK, 14).covers(asks));
+}
+
+/// A heartbeat's way to one voter and back, in true nanoseconds; `None` if it got lost.
+type Trip = Option<(u64, u64)>;
+
+proptest! {
+    #[test]
+    fn a_stamp_comes_out_as_it_went_in(
+        numbers in prop::collection::vec(any::<u64>(), 0..3), sent: u64, promise_ns: u64,
+    ) {
+        let context: Vec<u8> = numbers.iter().flat_map(|n| n.to_le_bytes()).collect();
+        let stamp = Stamp { sent: Mono(sent), promise_ns };
+        let mut sealed = stamp.seal(&context);
+        prop_assert_eq!(Stamp::take(&mut sealed), Some(stamp));
+        prop_assert_eq!(&sealed[..], &context[..]);
+        prop_assert_eq!(Stamp::take(&mut sealed), None);
+        prop_assert_eq!(&sealed[..], &context[..]);
+    }
+
+    #[test]
+    fn no_bytes_panic(bytes in prop::collection::vec(any::<u8>(), 0..40)) {
+        let _ = Stamp::take(&mut Bytes::from(bytes));
+    }
+
+    /// Clocks run at rates of their own, apart by at most the drift; heartbeats take any time on
+    /// their way, and some are lost. At the end of the lease fewer than a majority may vote.
+    #[test]
+    fn no_majority_votes_while_it_lasts(
+        voters in 2u64..8,
+        drift_ppm in 0u32..100_000,
+        rates in prop::collection::vec(0u64..=1_000_000, 8),
+        beats in prop::collection::vec(
+            prop::collection::vec(prop::option::of((0u64..400, 0u64..400)), 8), 1..12),
+    ) {
+        // Rate of a clock: true time times (1 + share of the drift).
+        let rate = |who: u64| {
+            1_000_000_000_000u128
+                + u128::from(drift_ppm) * u128::from(rates[who as usize - 1])
+        };
+        let clock = |who: u64, t: u64| (u128::from(t) * rate(who) / 1_000_000_000_000) as u64;
+        let mut lease = lease(voters, drift_ppm);
+        let mut heard: Vec<Vec<u64>> = vec![Vec::new(); 9];
+        let mut returns = Vec::new();
+        for (k, beat) in beats.iter().enumerate() {
+            let sent = (k as u64 + 1) * 50_000_000;
+            for voter in 2..=voters {
+                let trip: Trip = beat[voter as usize - 1];
+                if let Some((there, back)) = trip {
+                    let at = sent + there * 1_000_000;
+                    returns.push((at + back * 1_000_000, voter, sent, at));
+                }
+            }
+        }
+        returns.sort();
+        let promise = Promise::new(TICK, 15);
+        for (back, voter, sent, at) in returns {
+            heard[voter as usize].push(at);
+            lease.returned(voter, Mono(clock(1, sent)), Mono(clock(1, back)));
+        }
+        // The last true moment at which the leader believes that it holds.
+        let until = lease.until().0;
+        if until > 0 {
+            let mut end = (u128::from(until) * 1_000_000_000_000 / rate(1)) as u64;
+            while clock(1, end) >= until { end -= 1; }
+            let least = nanos(promise.least);
+            let may_vote = (2..=voters).filter(|v| {
+                let last = heard[*v as usize].iter().filter(|at| **at <= end).max();
+                last.is_none_or(|at| clock(*v, end) - clock(*v, *at) >= least)
+            });
+            prop_assert!(may_vote.count() as u64 <= voters - voters / 2 - 1);
+        }
+    }
+}

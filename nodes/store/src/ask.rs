@@ -1,0 +1,183 @@
+//! How a client gets an answer out of a cluster: one connection, to the node that it believes
+//! leads; redirections followed, the next node tried after an error, pauses that grow and vary so
+//! that a crowd does not come back at once. A request is sent again until somebody gives a definite
+//! answer or time is over; whether that is harmless is the business of whoever asks.
+
+use std::io;
+use std::time::Duration;
+
+use host::{Class, Host, Members, Mono, Receiver, Sender, Style};
+
+use crate::wire::{Reply, Request, decode_reply, encode_request};
+
+const CLIENT: Class = Class("client");
+/// How long a connection may take before another node is tried.
+const DIAL: Duration = Duration::from_millis(500);
+/// The first pause; it doubles until `PAUSE_MAX`, and is drawn between half and three halves.
+const PAUSE: Duration = Duration::from_millis(20);
+const PAUSE_MAX: Duration = Duration::from_millis(160);
+/// The least time that a node has for its answer before another is asked; else it has a quarter of
+/// the whole.
+const TRY: Duration = Duration::from_millis(500);
+
+/// How long there is for an operation.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Patience {
+    until: Mono,
+    /// For one node's answer.
+    each: Duration,
+}
+
+/// Why one attempt brought no reply.
+enum Missed {
+    /// The request did not leave.
+    Unsent,
+    /// It left.
+    Sent,
+}
+
+/// What came of asking.
+pub(crate) struct Asked {
+    /// The definite answer: neither a redirection nor "busy" nor "lost".
+    pub(crate) reply: Option<Reply>,
+    /// Whether an attempt left to which nobody gave a definite answer.
+    pub(crate) lost: bool,
+}
+
+/// The way to the cluster.
+pub(crate) struct Asker {
+    host: Host,
+    pub(crate) members: Members,
+    id: u64,
+    /// Position in `members.all` of the node to ask.
+    target: usize,
+    link: Option<(Sender, Receiver)>,
+    requests: u64,
+    /// Attempts in a row that brought nothing.
+    vain: u32,
+}
+
+impl Asker {
+    pub(crate) fn new(host: Host, members: Members, id: u64) -> Asker {
+        assert!(!members.all.is_empty(), "a client needs somebody to ask");
+        let target = (id % members.all.len() as u64) as usize;
+        Asker { host, members, id, target, link: None, requests: 0, vain: 0 }
+    }
+
+    pub(crate) fn patience(&self, within: Duration) -> Patience {
+        Patience { until: self.host.clock().now() + within, each: TRY.max(within / 4) }
+    }
+
+    /// Asks until there is a definite answer or time is over.
+    pub(crate) async fn ask(&mut self, request: &Request, patience: Patience) -> Asked {
+        let mut lost = false;
+        while !self.left(patience).is_zero() {
+            match self.attempt(request, patience).await {
+                Ok(Reply::Redirect { leader }) => self.turn_to(leader, patience).await,
+                Ok(Reply::Busy) => self.pause(patience).await,
+                Ok(Reply::Lost) | Err(Missed::Sent) => {
+                    lost = true;
+                    self.turn_to(0, patience).await;
+                }
+                Err(Missed::Unsent) => self.turn_to(0, patience).await,
+                Ok(reply) => {
+                    self.vain = 0;
+                    return Asked { reply: Some(reply), lost };
+                }
+            }
+        }
+        Asked { reply: None, lost }
+    }
+
+    /// Asks one node once.
+    pub(crate) async fn ask_node(
+        &mut self,
+        at: usize,
+        request: &Request,
+        within: Duration,
+    ) -> Option<Reply> {
+        if at != self.target {
+            self.link = None;
+            self.target = at;
+        }
+        let until = self.host.clock().now() + within;
+        self.attempt(request, Patience { until, each: within }).await.ok()
+    }
+
+    /// Chooses whom to ask next: the leader if one is known, else the next node after a pause.
+    /// Nodes that send a client to each other and back are given a pause as well.
+    async fn turn_to(&mut self, leader: u64, patience: Patience) {
+        self.link = None;
+        let known = self.members.all.iter().position(|m| m.id == leader);
+        match known.filter(|at| *at != self.target) {
+            Some(at) => {
+                self.target = at;
+                if self.vain as usize >= self.members.all.len() {
+                    return self.pause(patience).await;
+                }
+                self.vain += 1;
+            }
+            None => {
+                self.target = (self.target + 1) % self.members.all.len();
+                self.pause(patience).await;
+            }
+        }
+    }
+
+    async fn pause(&mut self, patience: Patience) {
+        let usual = (PAUSE * (1 << self.vain.min(3))).min(PAUSE_MAX);
+        self.vain += 1;
+        let (least, most) = (usual / 2, usual * 3 / 2);
+        let mut rng = self.host.rng("client_pause", self.id << 32 | self.requests);
+        let ns = rng.between(least.as_nanos() as u64, most.as_nanos() as u64);
+        let clock = self.host.clock();
+        clock.sleep_until(patience.until.min(clock.now() + Duration::from_nanos(ns))).await;
+    }
+
+    fn left(&self, patience: Patience) -> Duration {
+        patience.until.since(self.host.clock().now())
+    }
+
+    /// One request to the current node, and its reply. A connection whose reply did not come is
+    /// given up.
+    async fn attempt(&mut self, request: &Request, patience: Patience) -> Result<Reply, Missed> {
+        self.requests += 1;
+        let id = self.requests;
+        if self.connect(patience).await.is_err() {
+            return Err(Missed::Unsent);
+        }
+        let (mut tx, mut rx) = self.link.take().expect("connected above");
+        let exchange = async {
+            tx.send(CLIENT, encode_request(id, request)).await?;
+            loop {
+                let frame = rx.recv().await?.ok_or(io::ErrorKind::UnexpectedEof)?;
+                let (answered, reply) = decode_reply(&frame).ok_or(io::ErrorKind::InvalidData)?;
+                if answered == id {
+                    return io::Result::Ok(reply);
+                }
+            }
+        };
+        let within = self.left(patience).min(patience.each);
+        match self.host.clock().within(within, exchange).await {
+            Some(Ok(reply)) => {
+                self.link = Some((tx, rx));
+                Ok(reply)
+            }
+            Some(Err(_)) => Err(Missed::Sent),
+            None => {
+                tx.abort();
+                Err(Missed::Sent)
+            }
+        }
+    }
+
+    async fn connect(&mut self, patience: Patience) -> io::Result<()> {
+        if self.link.is_none() {
+            let addr = &self.members.all[self.target].client_addr;
+            let within = DIAL.min(self.left(patience));
+            let conn = self.host.net().dial(addr, within, Style::Stream).await?;
+            self.link = Some(conn.split());
+        }
+        Ok(())
+    }
+}
