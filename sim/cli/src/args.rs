@@ -19,7 +19,7 @@ First:
   tour      What there is to see, each storm beside its cure; also without a command
 
 One seed:
-  list      The words there are: scenarios, nodes, workloads, faults, checks, plants
+  list      The words there are: scenarios, nodes, workloads, faults, checks, plants, measures
   explain   What a word means, and its parameters
   show      A scenario with every value in force and where it comes from
   run       Run a scenario under one seed and tell its story
@@ -67,7 +67,7 @@ pub struct Arguments {
 pub enum Command {
     /// What there is to see, each storm beside its cure; also without a command.
     Tour(Tour),
-    /// The words there are: scenarios, nodes, workloads, faults, checks, plants.
+    /// The words there are: scenarios, nodes, workloads, faults, checks, plants, measures.
     List(List),
     /// What a word means, and its parameters.
     Explain(Explain),
