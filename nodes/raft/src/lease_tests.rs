@@ -131,15 +131,20 @@ proptest! {
         }
         returns.sort();
         let promise = Promise::new(TICK, 15);
-        for (back, voter, sent, at) in returns {
-            heard[voter as usize].push(at);
-            lease.returned(voter, Mono(clock(1, sent)), Mono(clock(1, back)));
+        for (_, voter, _, at) in &returns {
+            heard[*voter as usize].push(*at);
         }
-        // The last true moment at which the leader believes that it holds.
-        let until = lease.until().0;
-        if until > 0 {
+        for (back, voter, sent, _) in returns {
+            lease.returned(voter, Mono(clock(1, sent)), Mono(clock(1, back)));
+            if !lease.holds(Mono(clock(1, back))) {
+                continue;
+            }
+            // The last true moment at which the leader believes that it holds.
+            let until = lease.until().0;
             let mut end = (u128::from(until) * 1_000_000_000_000 / rate(1)) as u64;
-            while clock(1, end) >= until { end -= 1; }
+            while clock(1, end) >= until {
+                end -= 1;
+            }
             let least = nanos(promise.least);
             let may_vote = (2..=voters).filter(|v| {
                 let last = heard[*v as usize].iter().filter(|at| **at <= end).max();

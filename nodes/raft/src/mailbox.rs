@@ -107,6 +107,11 @@ impl<T> Mailbox<T> {
         std::future::poll_fn(|cx| self.poll_take(cx, out)).await
     }
 
+    /// Takes what waits now.
+    pub(crate) fn take_now(&self) -> Vec<T> {
+        std::mem::take(&mut self.lock().queue)
+    }
+
     /// No more items; those that wait can still be taken.
     pub(crate) fn close(&self) {
         let mut inner = self.lock();
@@ -121,8 +126,7 @@ impl<T> Mailbox<T> {
     /// Closes and drops what waits.
     pub(crate) fn abandon(&self) {
         self.close();
-        let waiting = std::mem::take(&mut self.lock().queue);
-        drop(waiting);
+        drop(self.take_now());
     }
 }
 

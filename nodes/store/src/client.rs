@@ -185,6 +185,13 @@ impl Client {
         }
     }
 
+    /// Lets the member of that id lead. Said to be done also if it led already, or if another than
+    /// `to` came to lead meanwhile.
+    pub async fn transfer(&mut self, to: u64, within: Duration) -> Outcome {
+        let patience = self.asker.patience(within);
+        outcome(self.asker.ask(&Request::Transfer { to }, patience).await)
+    }
+
     async fn command(
         &mut self,
         act: Act,
@@ -219,11 +226,9 @@ impl Client {
     /// that got lost may have left a session that nobody uses, until others make it go.
     async fn next(&mut self, patience: Patience) -> Option<(u64, u64)> {
         if self.session.is_none() {
-            if let Some(Reply::Opened { session }) =
-                self.asker.ask(&Request::Open, patience).await.reply
-            {
-                self.session = Some(Session { id: session, sequence: 0 });
-            }
+            let asked = self.asker.ask(&Request::Open, patience).await;
+            let Some(Reply::Opened { session }) = asked.reply else { return None };
+            self.session = Some(Session { id: session, sequence: 0 });
         }
         let session = self.session.as_mut()?;
         session.sequence += 1;

@@ -47,6 +47,7 @@ pub async fn run(host: Host, config: Config, members: Members) -> io::Result<()>
         thread: host.thread("client"),
         host,
         config,
+        members,
         raft,
         table,
         open: Mutex::new(BTreeMap::new()),
@@ -79,6 +80,7 @@ struct Node {
     host: Host,
     thread: Thread,
     config: Config,
+    members: Members,
     raft: Raft,
     table: SharedTable,
     /// By number, as they came.
@@ -166,6 +168,10 @@ fn serve(node: &Arc<Node>, outbox: &Outbox, id: u64, request: Request) {
             let most = own.max_range.0;
             read(node, outbox, id, move |table| list(table, &from, &to, limit, most));
         }
+        Request::Transfer { to } if node.members.get(to).is_none() => {
+            outbox.push(id, Reply::Refused);
+        }
+        Request::Transfer { to } => transfer(node, outbox, id, to),
         Request::Status => {
             let table = node.table.lock();
             let (index, hash, keys) = (table.index, table.hash(), table.keys());
@@ -191,6 +197,26 @@ fn read(
     let (outbox, table) = (outbox.clone(), node.table.clone());
     node.raft.read_with(GROUP, move |outcome| {
         outbox.push(id, outcome.map_or_else(refusal, |()| look(&table)));
+    });
+}
+
+/// Lets `to` lead. If it does already, that is what was wanted; so a request that is sent again,
+/// by a client that does not know what became of it, finds its end.
+fn transfer(node: &Node, outbox: &Outbox, id: u64, to: u64) {
+    if to == node.members.me && node.raft.leader(GROUP) == to {
+        return outbox.push(id, Reply::Done { version: 0 });
+    }
+    let outbox = outbox.clone();
+    node.raft.transfer_with(GROUP, to, move |outcome| {
+        outbox.push(
+            id,
+            match outcome {
+                Ok(()) => Reply::Done { version: 0 },
+                // Nothing came of it in time, but it may still happen.
+                Err(ProposeError::Dropped) => Reply::Lost,
+                Err(error) => refusal(error),
+            },
+        );
     });
 }
 

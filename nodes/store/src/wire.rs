@@ -10,6 +10,7 @@
 //!           5 delete  like put, without value
 //!           6 compare and set   like put, but before the key the expected version u64
 //!           7 range   kind u8, request u64, limit u32, from key, to key
+//!           8 transfer  kind u8, request u64, member u64
 //! reply     kind u8, request u64, then by kind: version u64 | version, client, op u64 and value |
 //!           nothing | leader u64 | leader, index, hash, keys u64 | session u64 |
 //!           more u8, count u32, items (version, client, op u64, value length u32, key, value)
@@ -44,6 +45,10 @@ pub(crate) enum Request {
         limit: u32,
     },
     Status,
+    /// Let that member lead.
+    Transfer {
+        to: u64,
+    },
 }
 
 /// An item of a range.
@@ -151,6 +156,10 @@ pub(crate) fn encode_request(id: u64, request: &Request) -> Chunks {
             put_key(&mut out, to);
         }
         Request::Status => head(3),
+        Request::Transfer { to } => {
+            head(8);
+            out.put_u64_le(*to);
+        }
     }
     out.into()
 }
@@ -225,6 +234,7 @@ pub(crate) fn decode_request(frame: &Chunks) -> Option<(u64, Request)> {
         2 => Request::Get { key: take_key(&mut reader)? },
         3 => Request::Status,
         4 => Request::Open,
+        8 => Request::Transfer { to: Numbers(&reader.take(8)?).u64()? },
         7 => {
             let limit = Numbers(&reader.take(4)?).u32()?;
             Request::Range { from: take_key(&mut reader)?, to: take_key(&mut reader)?, limit }
@@ -339,6 +349,7 @@ mod tests {
             }),
             Just(Request::Status),
             Just(Request::Open),
+            any::<u64>().prop_map(|to| Request::Transfer { to }),
         ]
     }
 

@@ -74,7 +74,7 @@ impl Driver {
     /// What became durable at last may be known to be committed; it goes through the state machine,
     /// and with it everything before. Nothing else that waits in the inbox is looked at.
     async fn finish_applying(&mut self) -> io::Result<()> {
-        for input in self.waiting().await {
+        for input in self.inbox.take_now() {
             match input {
                 Input::Persisted(seq) => self.persisted(seq),
                 Input::Failed(error) => return Err(error),
@@ -86,7 +86,7 @@ impl Driver {
         if let Some(applier) = self.applier.take() {
             applier.join().await;
         }
-        for input in self.waiting().await {
+        for input in self.inbox.take_now() {
             match input {
                 Input::Applied { group, index } => self.applied(group, index),
                 Input::Failed(error) => return Err(error),
@@ -94,16 +94,5 @@ impl Driver {
             }
         }
         Ok(())
-    }
-
-    /// What is in the inbox now.
-    async fn waiting(&self) -> Vec<Input> {
-        let mut waiting = Vec::new();
-        std::future::poll_fn(|cx| {
-            let _ = self.inbox.poll_take(cx, &mut waiting);
-            std::task::Poll::Ready(())
-        })
-        .await;
-        waiting
     }
 }
