@@ -23,6 +23,7 @@ use crate::snapshot::take::Taker;
 use crate::transport::accept::{self, Accept};
 use crate::transport::cluster_hash;
 use crate::transport::link::{self, Link, LinkConfig};
+use crate::wal::codec::Owner;
 use crate::wal::recover::recover;
 use crate::wal::writer::Writer;
 use crate::{Raft, Shared};
@@ -51,7 +52,9 @@ pub async fn start(
     let fresh = ConfState { voters, ..ConfState::default() };
     let disk = host.disk();
     let salt = host.rng("wal_salt", 0).below(1 << 32) as u32;
-    let recovered = recover(&disk, config.wal_segment.0, &groups, &fresh, salt).await?;
+    let owner = Owner { cluster: cluster_hash(members), member: me.id };
+    let limit = config.wal_segment.0;
+    let recovered = recover(&disk, limit, &groups, &fresh, salt, owner).await?;
     if let Some((segment, offset, bytes)) = recovered.cut {
         host.emit(RaftEvent::TailCut { group: 0, segment, offset, bytes });
     }
@@ -141,14 +144,9 @@ fn run(
     let wal_thread = host.thread(config.wal_thread.0);
     let apply_thread = host.thread(config.apply_thread.0);
     let snapshot_thread = host.thread(config.snapshot_thread.0);
-    let writer = Writer {
-        disk: host.disk(),
-        clock: host.clock(),
-        flush_interval: config.flush_interval,
-        open: None,
-        jobs: driver.wal.clone(),
-        inbox: driver.inbox.clone(),
-    };
+    let kept = (config.wal_sync.0 == "kept").then(|| driver.layout.segments());
+    let (jobs, interval) = (&driver.wal, config.flush_interval);
+    let writer = Writer::new(host, &wal_thread, interval, kept, jobs, &driver.inbox);
     driver.writer = Some(wal_thread.spawn("raft_wal", writer.run()));
     let applier = Applier {
         host: host.clone(),

@@ -23,6 +23,8 @@ mod mailbox;
 mod ready;
 pub mod rope;
 mod snapshot;
+#[cfg(test)]
+mod test_arm;
 mod transport;
 mod wal;
 

@@ -112,6 +112,11 @@ impl<T> Mailbox<T> {
         std::mem::take(&mut self.lock().queue)
     }
 
+    /// Whether no more items can come.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.lock().closed
+    }
+
     /// No more items; those that wait can still be taken.
     pub(crate) fn close(&self) {
         let mut inner = self.lock();

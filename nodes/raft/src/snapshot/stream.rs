@@ -18,10 +18,13 @@ use crate::mailbox::Mailbox;
 use crate::transport::accept::Accept;
 use crate::transport::codec::{decode_one, encode_one};
 use crate::transport::{Purpose, hello};
+use crate::wal::writer::is_full;
 
 const SNAPSHOT: Class = Class("snapshot");
 const PIECE: u64 = 1_000_000;
 const DONE: &[u8] = b"done";
+/// How long a sender waits for the answer that there is no room, and its next attempt with it.
+const ROOM_PAUSE: Duration = Duration::from_secs(1);
 
 /// A snapshot on its way to a peer.
 pub(crate) struct Outgoing {
@@ -73,7 +76,8 @@ impl Outgoing {
     }
 }
 
-/// Receives one snapshot; any failure closes the connection and leaves nothing behind.
+/// Receives one snapshot; any failure closes the connection and leaves nothing behind. Without room
+/// the sender is left waiting for a while, because it sends again as soon as it knows.
 pub(crate) async fn receive(
     accept: &Accept,
     from: u64,
@@ -88,11 +92,15 @@ pub(crate) async fn receive(
                 let _ = tx.send(SNAPSHOT, Chunks::from(DONE.to_vec())).await;
             }
         }
-        Err(_) => {
-            tx.abort();
+        Err(error) => {
             if let Some(tmp) = tmp {
                 let _ = accept.host.disk().remove(&tmp).await;
             }
+            if is_full(&error) {
+                let pause = ROOM_PAUSE.min(accept.snapshot_stall / 2);
+                accept.host.clock().sleep(pause).await;
+            }
+            tx.abort();
         }
     }
 }
@@ -115,8 +123,11 @@ async fn store(
         return Err(invalid("not a snapshot for this node"));
     };
     let disk = accept.host.disk();
-    if len > MAX_LEN || len > disk.space().await? {
-        return Err(invalid("more than there is room for"));
+    if len > MAX_LEN {
+        return Err(invalid("longer than any snapshot"));
+    }
+    if len > disk.space().await? {
+        return Err(io::ErrorKind::StorageFull.into());
     }
     let conf = envelope.message.get_snapshot().get_metadata().get_conf_state();
     let mut arriving = Arriving::new(envelope.group, mark, conf, len);

@@ -2,12 +2,13 @@
 //! `snapshot_thread = "raft"` it holds the thread that answers heartbeats, which is the whole of
 //! snapshot starvation. State and index are captured together, under the replica's lock, when the
 //! work is done. Then the file is written beside the old one, synced, renamed, and only then does
-//! the log learn of it.
+//! the log learn of it. One that fails, for lack of room or otherwise, leaves nothing behind and is
+//! tried again after a tenth of the interval.
 
 use std::collections::BTreeMap;
 use std::io;
 
-use host::{Class, Host, Mono, OpenMode, Thread, Work};
+use host::{Chunks, Class, Host, Mono, OpenMode, Thread, Work};
 
 use super::file::{encode, path};
 use crate::apply::{SharedReplica, lock};
@@ -81,25 +82,31 @@ impl Taker {
             (replica.mark, encode(group, replica.mark, &replica.conf, &replica.machine.snapshot()))
         };
         let (mark, rope) = self.thread.run(work, capture).await;
-        let disk = self.host.disk();
+        let bytes = rope.len();
         let target = path(group, mark.index);
         let tmp = format!("{target}.tmp");
-        let file = disk.open(&tmp, OpenMode::Fresh).await?;
-        let (mut at, bytes) = (0, rope.len());
-        while at < bytes {
-            let piece = rope.slice(at, PIECE.min(bytes - at));
+        if let Err(error) = self.store(&rope, &tmp, &target).await {
+            let _ = self.host.disk().remove(&tmp).await;
+            return Err(error);
+        }
+        Ok(Taken { group, mark, bytes, started })
+    }
+
+    /// Writes the file beside the old one and makes it and its name durable.
+    async fn store(&self, rope: &Chunks, tmp: &str, target: &str) -> io::Result<()> {
+        let disk = self.host.disk();
+        let file = disk.open(tmp, OpenMode::Fresh).await?;
+        let mut at = 0;
+        while at < rope.len() {
+            let piece = rope.slice(at, PIECE.min(rope.len() - at));
             at += piece.len();
-            if let Err(error) = file.append(SNAPSHOT, piece).await {
-                let _ = disk.remove(&tmp).await;
-                return Err(error);
-            }
+            file.append(SNAPSHOT, piece).await?;
         }
         if !self.plants.compact_before_snapshot_durable {
             file.sync(SNAPSHOT).await?;
         }
-        disk.rename(&tmp, &target).await?;
-        disk.sync_dir().await?;
-        Ok(Taken { group, mark, bytes, started })
+        disk.rename(tmp, target).await?;
+        disk.sync_dir().await
     }
 
     /// Removes superseded files. A failure leaves a file behind that the next boot removes.
@@ -110,5 +117,81 @@ impl Taker {
         for name in names.iter().filter(|n| **n < oldest && !n.contains('.')) {
             let _ = disk.remove(name).await;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::apply::{Replica, StateMachine};
+    use crate::snapshot::file::Image;
+    use crate::test_arm::{TestArm, at_once};
+    use bytes::Bytes;
+    use raft::eraftpb::ConfState;
+    use std::sync::{Arc, Mutex};
+
+    struct Still;
+
+    impl StateMachine for Still {
+        fn apply(&mut self, _: u64, _: u64, _: &Bytes, _: &Bytes) -> Bytes {
+            Bytes::new()
+        }
+        fn snapshot(&self) -> Image {
+            let mut image = Image::new();
+            image.push(vec![5; 1000].into());
+            image
+        }
+        fn restore(&mut self, _: Chunks) -> io::Result<()> {
+            Ok(())
+        }
+        fn state_hash(&self) -> u64 {
+            0
+        }
+        fn size(&self) -> u64 {
+            1000
+        }
+    }
+
+    fn taker(arm: &TestArm) -> Taker {
+        let host = arm.host();
+        let mark = Mark { index: 7, term: 1, chain: 3 };
+        let conf = ConfState { voters: vec![1, 2, 3], ..ConfState::default() };
+        let (snapshotting, next_snapshot) = (true, 100);
+        let replica =
+            Replica { machine: Box::new(Still), mark, conf, snapshotting, next_snapshot };
+        Taker {
+            plants: Plants::default(),
+            thread: host.thread("snapshot"),
+            host,
+            replicas: BTreeMap::from([(1, Arc::new(Mutex::new(replica)))]),
+            jobs: Mailbox::new(),
+            inbox: Mailbox::new(),
+        }
+    }
+
+    #[test]
+    fn a_snapshot_that_was_taken_survives_a_power_loss() {
+        let mut taken = 0;
+        for budget in 0..12 {
+            let arm = TestArm::new().with_budget(budget);
+            if at_once(taker(&arm).take(1)).is_some() {
+                taken += 1;
+                let file = arm.after(true).files().remove(&path(1, 7)).expect("under its name");
+                assert!(crate::snapshot::file::decode(&Chunks::from(file)).is_ok());
+            }
+        }
+        assert!(taken > 0);
+    }
+
+    #[test]
+    fn without_room_nothing_is_left_and_it_is_due_again_soon() {
+        let arm = TestArm::new().with_room(900, 0);
+        let taker = taker(&arm);
+        let error = at_once(taker.take(1)).unwrap().unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::StorageFull);
+        assert!(arm.files().is_empty());
+        let mut replica = lock(&taker.replicas[&1]);
+        replica.try_again(50);
+        assert_eq!((replica.snapshotting, replica.next_snapshot), (false, 12));
     }
 }

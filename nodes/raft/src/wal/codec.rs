@@ -14,7 +14,7 @@
 //! A header's crc starts from the salt of its segment, a number that the node draws at each boot
 //! and writes at the beginning of each segment (there in place of a term, under a crc without
 //! salt). So bytes that a client chose are no record, even if they are a copy of one: a torn value
-//! must not look as if something whole came after it.
+//! must not look as if something whole came after it. Beside the salt stands whose log it is.
 
 use bytes::{BufMut, Bytes, BytesMut};
 use host::Chunks;
@@ -25,7 +25,9 @@ use crate::log::Mark;
 use crate::rope::{Numbers, Reader};
 
 pub(crate) const HEADER: usize = 48;
-const MAGIC: &[u8] = b"wavetank wal 1";
+const MAGIC: &[u8] = b"wavetank wal 2";
+/// Length of the context with which a segment begins: the magic, cluster and member.
+const BEGINNING: usize = MAGIC.len() + 16;
 /// A context is a command header; anything longer is no record.
 pub(crate) const MAX_CONTEXT: usize = 1 << 20;
 
@@ -44,7 +46,16 @@ pub(crate) enum Record {
     /// The group's snapshot up to there is durable.
     Mark { group: u32, mark: Mark, conf: ConfState },
     /// Begins a segment.
-    Segment { segment: u64, salt: u32 },
+    Segment { segment: u64, salt: u32, owner: Owner },
+}
+
+/// Whose log it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub(crate) struct Owner {
+    /// The cluster's hash.
+    pub(crate) cluster: u64,
+    /// The member's id.
+    pub(crate) member: u64,
 }
 
 struct Head {
@@ -136,9 +147,13 @@ impl Encoder {
         self.plain(MARK, group, mark, &encode_conf(conf));
     }
 
-    pub(crate) fn segment(&mut self, segment: u64) {
+    pub(crate) fn segment(&mut self, segment: u64, owner: Owner) {
         let at = Mark { index: segment, term: u64::from(self.salt), chain: 0 };
-        self.plain(SEGMENT, 0, at, MAGIC);
+        let mut context = Vec::with_capacity(BEGINNING);
+        context.put_slice(MAGIC);
+        context.put_u64_le(owner.cluster);
+        context.put_u64_le(owner.member);
+        self.plain(SEGMENT, 0, at, &context);
     }
 
     fn plain(&mut self, kind: u8, group: u32, at: Mark, context: &[u8]) {
@@ -218,9 +233,15 @@ pub(crate) fn decode(reader: &mut Reader<'_>, salt: u32) -> Result<Option<Record
             let conf = decode_conf(&context).ok_or(Bad("a membership is not readable"))?;
             Ok(Some(Record::Mark { group, mark, conf }))
         }
-        SEGMENT if context[..] == *MAGIC => {
+        SEGMENT => {
+            let owner = context.strip_prefix(MAGIC).and_then(|rest| {
+                let mut n = Numbers(rest);
+                let owner = Owner { cluster: n.u64()?, member: n.u64()? };
+                n.0.is_empty().then_some(owner)
+            });
+            let owner = owner.ok_or(Bad("a segment of another format"))?;
             let salt = u32::try_from(term).map_err(|_| Bad("a salt is too long"))?;
-            Ok(Some(Record::Segment { segment: index, salt }))
+            Ok(Some(Record::Segment { segment: index, salt, owner }))
         }
         _ => Err(Bad("a record is of no known kind")),
     }
@@ -276,7 +297,7 @@ pub(crate) fn record_follows(rope: &Chunks, from: u64) -> bool {
         // written to a segment before its beginning is durable, so a torn one is short, or nothing
         // but the zeros of a file that grew before its bytes arrived.
         let zeros = rope.parts().all(|part| part.iter().all(|b| *b == 0));
-        return rope.len() >= (HEADER + MAGIC.len()) as u64 && !zeros;
+        return rope.len() >= (HEADER + BEGINNING) as u64 && !zeros;
     };
     let flat = rope.slice(from, rope.len() - from).to_bytes();
     (0..flat.len().saturating_sub(HEADER - 1)).any(|at| {

@@ -6,6 +6,7 @@ use crate::chain::seal;
 use proptest::prelude::*;
 
 const SALT: u32 = 0x5eed_cafe;
+const OWNER: Owner = Owner { cluster: 77, member: 3 };
 
 fn records() -> impl Strategy<Value = Vec<Record>> {
     let entry = (
@@ -36,7 +37,7 @@ fn records() -> impl Strategy<Value = Vec<Record>> {
     );
     let rest = prop::collection::vec(prop_oneof![4 => entry, 2 => hard, 1 => mark], 0..7);
     (any::<u64>(), rest)
-        .prop_map(|(segment, rest)| [vec![Record::Segment { segment, salt: SALT }], rest].concat())
+        .prop_map(|(segment, rest)| [vec![Record::Segment { segment, salt: SALT, owner: OWNER }], rest].concat())
 }
 
 fn encode(records: &[Record]) -> Chunks {
@@ -46,7 +47,7 @@ fn encode(records: &[Record]) -> Chunks {
             Record::Entry { group, entry, chain } => encoder.entry(*group, entry, *chain),
             Record::Hard { group, hard } => encoder.hard(*group, hard),
             Record::Mark { group, mark, conf } => encoder.mark(*group, *mark, conf),
-            Record::Segment { segment, .. } => encoder.segment(*segment),
+            Record::Segment { segment, owner, .. } => encoder.segment(*segment, *owner),
         }
     }
     let len = encoder.len();
@@ -119,7 +120,7 @@ proptest! {
         let begin = encode(&records[..1]);
         let mut other = Encoder::new(salt);
         other.hard(1, &HardState::default());
-        other.segment(1);
+        other.segment(1, OWNER);
         let mut rope = begin.clone();
         rope.extend(&Chunks::from(vec![7; 100]));
         rope.extend(&other.finish());

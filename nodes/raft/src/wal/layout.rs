@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, VecDeque};
 use host::Chunks;
 use raft::eraftpb::{ConfState, Entry, HardState};
 
-use super::codec::Encoder;
+use super::codec::{Encoder, Owner};
 use crate::log::{Mark, Place};
 
 /// What the writer does, in order.
@@ -63,6 +63,7 @@ pub(crate) struct Layout {
     /// What `carried` learns when the batch has its place.
     said: Vec<(u32, Said)>,
     salt: u32,
+    owner: Owner,
     encoder: Encoder,
     seq: u64,
     /// Whether this boot has begun its first segment.
@@ -78,12 +79,13 @@ pub(crate) fn entry_len(entry: &Entry) -> u64 {
 }
 
 impl Layout {
-    /// Continues after what recovery found; new segments bear that salt.
+    /// Continues after what recovery found; new segments bear that salt and that owner.
     pub(crate) fn new(
         limit: u64,
         segments: VecDeque<Segment>,
         carried: BTreeMap<u32, Carried>,
         salt: u32,
+        owner: Owner,
     ) -> Layout {
         Layout {
             limit,
@@ -91,6 +93,7 @@ impl Layout {
             carried,
             said: Vec::new(),
             salt,
+            owner,
             encoder: Encoder::new(salt),
             seq: 0,
             begun: false,
@@ -101,6 +104,11 @@ impl Layout {
     /// The last batch that was assigned a place.
     pub(crate) fn seq(&self) -> u64 {
         self.seq
+    }
+
+    /// The segments there are.
+    pub(crate) fn segments(&self) -> Vec<u64> {
+        self.segments.iter().map(|s| s.number).collect()
     }
 
     /// Bytes of the batch so far.
@@ -158,7 +166,7 @@ impl Layout {
         self.begun = true;
         let number = self.segments.back().map_or(1, |s| s.number + 1);
         let mut encoder = Encoder::new(self.salt);
-        encoder.segment(number);
+        encoder.segment(number, self.owner);
         for (group, carried) in &self.carried {
             encoder.hard(*group, &carried.hard);
             if let Some((mark, conf)) = &carried.mark {
@@ -212,7 +220,7 @@ mod tests {
 
     #[test]
     fn a_full_segment_rolls_and_old_ones_go_with_the_snapshot() {
-        let mut layout = Layout::new(1000, VecDeque::new(), BTreeMap::new(), 5);
+        let mut layout = Layout::new(1000, VecDeque::new(), BTreeMap::new(), 5, Owner::default());
         let mut rolled = 0;
         for index in 1..=10 {
             layout.entry(1, &entry(index), index);
@@ -230,7 +238,7 @@ mod tests {
 
     #[test]
     fn a_segment_begins_with_what_was_said_before_its_first_batch() {
-        let mut layout = Layout::new(1000, VecDeque::new(), BTreeMap::new(), 5);
+        let mut layout = Layout::new(1000, VecDeque::new(), BTreeMap::new(), 5, Owner::default());
         for commit in 1..=2 {
             let hard = HardState { commit, ..HardState::default() };
             layout.entry(1, &Entry { data: vec![1; 900].into(), ..entry(commit) }, commit);

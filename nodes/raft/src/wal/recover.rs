@@ -15,7 +15,7 @@ use host::{Chunks, Disk, OpenMode};
 use raft::eraftpb::{ConfState, HardState};
 
 use super::WAL;
-use super::codec::{Bad, Record, decode, record_follows};
+use super::codec::{Bad, Owner, Record, decode, record_follows};
 use super::layout::{Carried, Layout, Segment};
 use crate::chain::chain_entry;
 use crate::event::wal_file;
@@ -129,9 +129,9 @@ fn damaged(segment: u64, offset: u64, why: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, text)
 }
 
-/// Numbers of the segments that belong together: the last unbroken run. A removal that a power loss
-/// undid may have left older ones behind.
-async fn segments(disk: &Disk) -> io::Result<Vec<u64>> {
+/// Numbers of the segments: those left behind, and those that belong together, which is the last
+/// unbroken run. A removal that a power loss undid may have left older ones behind.
+async fn segments(disk: &Disk) -> io::Result<(Vec<u64>, Vec<u64>)> {
     let mut numbers = Vec::new();
     for name in disk.list("wal/").await? {
         let digits = name.strip_prefix("wal/").unwrap_or(&name);
@@ -143,31 +143,47 @@ async fn segments(disk: &Disk) -> io::Result<Vec<u64>> {
     numbers.sort_unstable();
     let gap = numbers.windows(2).rposition(|pair| pair[0] + 1 != pair[1]);
     let run = numbers.split_off(gap.map_or(0, |g| g + 1));
-    for stale in numbers {
-        disk.remove(&wal_file(stale)).await?;
-    }
-    Ok(run)
+    Ok((numbers, run))
 }
 
-/// Reads all segments. `fresh` is the membership of a group that nothing is known of, `salt` what
-/// segments of this boot will bear.
+/// A log of somebody else is refused before anything in its folder is changed: a node that went on
+/// with it would break what another has promised.
+fn check_owner(theirs: Owner, own: Owner) -> io::Result<()> {
+    let (of, here) = (theirs.member, own.member);
+    let whose = if theirs.cluster != own.cluster {
+        format!("n{of} of another cluster")
+    } else if of != here {
+        format!("n{of} of this cluster")
+    } else {
+        return Ok(());
+    };
+    let text = format!("the log in this folder belongs to {whose}, and this is n{here}");
+    Err(io::Error::new(io::ErrorKind::InvalidInput, text))
+}
+
+/// Reads all segments. `fresh` is the membership of a group that nothing is known of; `salt` and
+/// `owner` are what segments of this boot will bear. Needs no room on the disk.
 pub(crate) async fn recover(
     disk: &Disk,
     limit: u64,
     groups: &[u32],
     fresh: &ConfState,
     salt: u32,
+    owner: Owner,
 ) -> io::Result<Recovered> {
     let mut replay: BTreeMap<u32, Replay> =
         groups.iter().map(|g| (*g, Replay::default())).collect();
     let mut found = VecDeque::new();
     let mut cut = None;
-    let numbers = segments(disk).await?;
+    let (stale, numbers) = segments(disk).await?;
     for (at, number) in numbers.iter().enumerate() {
         let is_last = at + 1 == numbers.len();
         let file = disk.open(&wal_file(*number), OpenMode::Existing).await?;
         let rope = file.read_at(0, file.len().await?).await?;
         let mut segment = Segment { number: *number, bytes: rope.len(), last: BTreeMap::new() };
+        if let Ok(Some(Record::Segment { owner: theirs, .. })) = decode(&mut Reader::new(&rope), 0) {
+            check_owner(theirs, owner)?;
+        }
         if let Err((offset, bad)) = read_segment(&rope, &mut segment, &mut replay) {
             if !is_last || record_follows(&rope, offset) {
                 return Err(damaged(*number, offset, bad.0));
@@ -186,6 +202,9 @@ pub(crate) async fn recover(
         }
         found.push_back(segment);
     }
+    for number in stale {
+        disk.remove(&wal_file(number)).await?;
+    }
     let carried = replay
         .iter()
         .map(|(g, r)| (*g, Carried { hard: r.hard.clone(), mark: r.mark.clone() }))
@@ -197,7 +216,7 @@ pub(crate) async fn recover(
         };
         logs.insert(group, replay.finish(fresh).map_err(refuse)?);
     }
-    Ok(Recovered { layout: Layout::new(limit, found, carried, salt), logs, cut })
+    Ok(Recovered { layout: Layout::new(limit, found, carried, salt, owner), logs, cut })
 }
 
 /// Replays one segment; on damage says where and why, and what came before it has been replayed.
@@ -217,7 +236,7 @@ fn read_segment(
             return Err(at(Bad("a segment begins with its header, and only there")));
         }
         match record {
-            Record::Segment { segment: number, salt: theirs } => {
+            Record::Segment { segment: number, salt: theirs, .. } => {
                 if number != segment.number {
                     return Err(at(Bad("the segment bears another number")));
                 }

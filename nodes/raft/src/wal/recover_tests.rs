@@ -3,6 +3,7 @@
 
 use super::super::codec::Encoder;
 use super::*;
+use crate::test_arm::{TestArm, at_once};
 use crate::chain::{GENESIS, chain_entry};
 use raft::eraftpb::Entry;
 
@@ -76,7 +77,7 @@ fn an_installed_snapshot_replaces_the_log() {
 #[test]
 fn a_segment_reads_up_to_its_damage() {
     let mut encoder = Encoder::default();
-    encoder.segment(1);
+    encoder.segment(1, Owner::default());
     let all = slots(1, 3, 1, GENESIS);
     all.iter().for_each(|s| encoder.entry(9, &s.entry, s.chain));
     let whole = encoder.finish();
@@ -84,7 +85,7 @@ fn a_segment_reads_up_to_its_damage() {
         let mut segment = Segment { number: 1, bytes: cut, last: BTreeMap::new() };
         let mut replay = BTreeMap::new();
         let out = read_segment(&whole.slice(0, cut), &mut segment, &mut replay);
-        let ends = [0, 62, 110, 158, 206];
+        let ends = [0, 78, 126, 174, 222];
         assert_eq!(out.is_ok(), ends.contains(&cut), "cut at {cut}");
         if let Err((offset, _)) = out {
             assert_eq!(Some(&offset), ends.iter().rev().find(|e| **e <= cut));
@@ -107,4 +108,110 @@ fn a_commit_index_without_its_entries_is_a_lost_tail() {
     replay.hard.commit = 6;
     let why = replay.finish(&ConfState::default()).err().unwrap();
     assert_eq!(why, "it is known to be committed up to 6, but ends at 5");
+}
+
+const OWNER: Owner = Owner { cluster: 77, member: 1 };
+
+fn boot(arm: &TestArm, owner: Owner) -> Option<io::Result<Recovered>> {
+    let fresh = ConfState { voters: vec![1, 2, 3], ..ConfState::default() };
+    let disk = arm.host().disk();
+    at_once(async { recover(&disk, 1000, &[1], &fresh, 9, owner).await })
+}
+
+/// A segment that begins with these hard states and holds these entries.
+fn segment(number: u64, commit: u64, slots: &[Slot]) -> Vec<u8> {
+    let mut encoder = Encoder::new(5);
+    encoder.segment(number, OWNER);
+    encoder.hard(1, &HardState { term: 2, vote: 3, commit, ..HardState::default() });
+    slots.iter().for_each(|s| encoder.entry(1, &s.entry, s.chain));
+    encoder.finish().to_bytes().to_vec()
+}
+
+/// Folders as power losses leave them, each with the last index that must be found.
+fn folders() -> Vec<(&'static str, u64, TestArm)> {
+    let all = slots(1, 9, 2, GENESIS);
+    let (one, two) = (segment(1, 0, &all[..4]), segment(2, 4, &all[4..8]));
+    let three = segment(3, 8, &all[8..]);
+    let folder = |files: &[(u64, &[u8])]| {
+        let arm = TestArm::new();
+        files.iter().for_each(|(number, bytes)| arm.put(&wal_file(*number), bytes));
+        arm
+    };
+    vec![
+        ("whole", 8, folder(&[(1, &one), (2, &two)])),
+        ("a torn tail", 7, folder(&[(1, &one), (2, &two[..two.len() - 5])])),
+        ("a torn beginning", 8, folder(&[(1, &one), (2, &two), (3, &three[..60])])),
+        ("an empty end", 8, folder(&[(1, &one), (2, &two), (3, &[])])),
+        ("left behind and torn", 9, {
+            // What lies before the gap was removed once; a power loss brought it back.
+            let torn = [&segment(8, 4, &all[4..])[..], &[9; 20]].concat();
+            folder(&[(2, &two), (7, &segment(7, 0, &all[..4])), (8, &torn)])
+        }),
+    ]
+}
+
+fn state(found: &Recovered) -> impl PartialEq + std::fmt::Debug + use<> {
+    let log = &found.logs[&1];
+    let entries: Vec<_> = (log.first()..=log.last()).map(|i| log.mark(i)).collect();
+    (entries, log.hard().clone(), log.snapshot_mark(), found.layout.segments())
+}
+
+#[test]
+fn a_recovery_that_stops_anywhere_is_made_good_by_the_next() {
+    for (what, last, folder) in folders() {
+        let expected = boot(&folder.copy(), OWNER).unwrap().unwrap();
+        assert_eq!(expected.logs[&1].last(), last, "{what}");
+        for power_loss in [false, true] {
+            let mut budget = 0;
+            loop {
+                let stopped = folder.copy().with_budget(budget);
+                let through = boot(&stopped, OWNER).is_some();
+                let after = stopped.after(power_loss);
+                let again = boot(&after, OWNER).unwrap().unwrap();
+                assert_eq!(state(&again), state(&expected), "{what}, after {budget} operations");
+                // What it built on is durable, so it is the same once more.
+                let last = boot(&after.after(true), OWNER).unwrap().unwrap();
+                assert_eq!(state(&last), state(&expected), "{what}, once more");
+                budget += 1;
+                if through {
+                    break;
+                }
+            }
+            assert!(budget > 5, "{what}");
+        }
+    }
+}
+
+#[test]
+fn a_log_belongs_to_a_member_of_a_cluster() {
+    let refused = |owner| {
+        let folder = folders().pop().expect("some").2;
+        let before = folder.files();
+        let why = boot(&folder, owner).unwrap().err().expect("refused");
+        assert_eq!(folder.files(), before, "nothing was changed");
+        why.to_string()
+    };
+    assert_eq!(
+        refused(Owner { cluster: 78, member: 2 }),
+        "the log in this folder belongs to n1 of another cluster, and this is n2"
+    );
+    assert_eq!(
+        refused(Owner { cluster: 77, member: 2 }),
+        "the log in this folder belongs to n1 of this cluster, and this is n2"
+    );
+}
+
+#[test]
+fn damage_in_the_middle_is_refused_and_left_as_it_is() {
+    let all = slots(1, 9, 2, GENESIS);
+    let (mut one, two) = (segment(1, 0, &all[..4]), segment(2, 4, &all[4..8]));
+    let at = one.len() - 5;
+    one[at] ^= 1;
+    let arm = TestArm::new();
+    arm.put(&wal_file(1), &one);
+    arm.put(&wal_file(2), &two);
+    let before = arm.files();
+    let why = boot(&arm, OWNER).unwrap().err().expect("refused").to_string();
+    assert!(why.starts_with("wal/00000001 is damaged at byte"), "{why}");
+    assert_eq!(arm.files(), before);
 }

@@ -7,7 +7,8 @@
 //! form a queue of their own.
 //!
 //! A failed sync spoils its file for good: the kernel may have dropped the dirty pages, and a
-//! second sync would report a success that is none. `sync_dir` syncs every folder in which a name
+//! second sync would report a success that is none. A failed append leaves the file as long as it
+//! was, or, if it cannot be cut back, spoils it too. `sync_dir` syncs every folder in which a name
 //! changed; at boot that is every folder, because the boot before may have died between a rename
 //! and its sync.
 //!
@@ -251,10 +252,14 @@ impl OpenFile {
 
     fn append(&self, data: &Chunks) -> io::Result<u64> {
         let mut end = locked(&self.end);
+        self.unspoiled()?;
         let at = *end;
         if let Err(why) = self.write(at, data) {
-            // Half an append is none: the next one begins where this one began.
-            let _ = self.file.set_len(at);
+            // Half an append is none: the next one begins where this one began, and if it is shorter,
+            // nothing of this one may follow it.
+            if self.file.set_len(at).is_err() {
+                self.spoiled.store(true, Ordering::SeqCst);
+            }
             return Err(why);
         }
         *end = at + data.len();
@@ -306,10 +311,15 @@ impl OpenFile {
         Ok(())
     }
 
-    fn sync(&self) -> io::Result<()> {
-        if self.spoiled.load(Ordering::SeqCst) {
-            return Err(io::Error::other("an earlier sync of this file failed"));
+    fn unspoiled(&self) -> io::Result<()> {
+        match self.spoiled.load(Ordering::SeqCst) {
+            true => Err(io::Error::other("an earlier sync or append of this file failed")),
+            false => Ok(()),
         }
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.unspoiled()?;
         self.file.sync_data().inspect_err(|_| self.spoiled.store(true, Ordering::SeqCst))
     }
 }
@@ -440,4 +450,20 @@ fn walk(folder: &Path, found: &mut impl FnMut(&Path, bool)) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A device that is always full, and that cannot be cut back.
+    #[test]
+    fn an_append_that_cannot_be_undone_spoils_its_file() {
+        let device = OpenOptions::new().read(true).write(true).open("/dev/full").unwrap();
+        let file = OpenFile::new(device).unwrap();
+        let why = file.append(&Chunks::from(vec![1; 8])).unwrap_err();
+        assert_eq!(why.kind(), io::ErrorKind::StorageFull);
+        assert!(file.append(&Chunks::from(vec![1])).unwrap_err().to_string().contains("earlier"));
+        assert!(file.sync().is_err());
+    }
 }

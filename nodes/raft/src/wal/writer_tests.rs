@@ -1,0 +1,195 @@
+//! What the writer reports durable is durable, wherever the machine stops; what it does without
+//! room; and what it syncs.
+
+use super::*;
+use crate::log::{Mark, Place};
+use crate::test_arm::{TestArm, at_once};
+use crate::wal::codec::Owner;
+use crate::wal::layout::Layout;
+use crate::wal::recover::{Recovered, recover};
+use raft::eraftpb::{ConfState, Entry, HardState};
+
+const OWNER: Owner = Owner { cluster: 77, member: 1 };
+
+fn recovered(arm: &TestArm) -> Recovered {
+    let disk = arm.host().disk();
+    let fresh = ConfState::default();
+    at_once(recover(&disk, 1000, &[1], &fresh, 9, OWNER)).expect("through").expect("readable")
+}
+
+fn entry(index: u64) -> Entry {
+    Entry { index, term: 1, data: vec![7; 300].into(), ..Entry::default() }
+}
+
+/// Appends so many entries, one batch each, to what lies on the disk, and yields the jobs.
+fn batches(recovered: Recovered, count: u64) -> (Layout, Vec<Job>) {
+    let Recovered { mut layout, mut logs, .. } = recovered;
+    let log = logs.get_mut(&1).expect("the group");
+    for index in log.last() + 1..=log.last() + count {
+        let entry = entry(index);
+        let entry = Entry { context: crate::chain::seal(&[], crc32fast::hash(&entry.data)), ..entry };
+        let chain = log.append(entry);
+        layout.entry(1, &log.slot(index).expect("appended").entry, chain);
+        layout.hard(1, &HardState { term: 1, commit: index - 1, ..HardState::default() });
+        layout.close_batch(true, Some((1, index)));
+        log.set_place(index, Place::default());
+    }
+    let jobs = std::mem::take(&mut layout.jobs);
+    (layout, jobs)
+}
+
+struct Bench {
+    jobs: Mailbox<Job>,
+    inbox: Mailbox<Input>,
+    writer: Writer,
+}
+
+fn bench(arm: &TestArm, kept: Option<Vec<u64>>) -> Bench {
+    let (jobs, inbox, host) = (Mailbox::new(), Mailbox::new(), arm.host());
+    let thread = host.thread("wal");
+    let writer = Writer::new(&host, &thread, Duration::ZERO, kept, &jobs, &inbox);
+    Bench { jobs, inbox, writer }
+}
+
+/// Runs the writer over the jobs, a round each, and yields the last batch that it reported.
+fn write(arm: &TestArm, jobs: Vec<Job>) -> u64 {
+    let Bench { jobs: queue, inbox, writer } = bench(arm, None);
+    queue.push_all(&mut { jobs });
+    queue.close();
+    let _ = at_once(writer.run());
+    let through = |input| match input {
+        Input::Persisted(seq) => seq,
+        Input::Failed(error) => panic!("{error}"),
+        _ => 0,
+    };
+    inbox.take_now().into_iter().map(through).max().unwrap_or(0)
+}
+
+#[test]
+fn what_is_reported_survives_a_power_loss_at_every_point() {
+    let arm = TestArm::new();
+    write(&arm, batches(recovered(&arm), 3).1);
+    let mut reported = 0;
+    for budget in 0.. {
+        // One round for each batch, so that each is reported on its own.
+        let stopped = arm.copy().with_budget(budget);
+        let (_, jobs) = batches(recovered(&arm), 5);
+        let Bench { jobs: queue, inbox, mut writer } = bench(&stopped, None);
+        let mut through = 0;
+        let mut finished = true;
+        for job in jobs {
+            let append = matches!(job, Job::Append { .. });
+            let _ = queue.push(job);
+            if !append {
+                continue;
+            }
+            let _ = at_once(writer.serve());
+            let seqs = inbox.take_now().into_iter().filter_map(|input| match input {
+                Input::Persisted(seq) => Some(seq),
+                _ => None,
+            });
+            let Some(seq) = seqs.max() else {
+                finished = false;
+                break;
+            };
+            through = seq;
+        }
+        let last = |power_loss| recovered(&stopped.after(power_loss)).logs[&1].last();
+        assert!(last(true) >= 3 + through, "after {budget} operations");
+        assert!(last(false) >= last(true));
+        reported = reported.max(through);
+        if finished {
+            break;
+        }
+    }
+    assert_eq!(reported, 5);
+}
+
+#[test]
+fn without_room_it_waits_and_goes_on_where_it_was() {
+    let roomy = TestArm::new();
+    write(&roomy, batches(recovered(&roomy), 6).1);
+    let tight = TestArm::new().with_room(500, 200);
+    assert_eq!(write_open(&tight, batches(recovered(&tight), 6).1, 40), 6);
+    assert_eq!(tight.files(), roomy.files());
+    let said = tight.said();
+    assert!(said.len() >= 2 && said.len().is_multiple_of(2), "{said:?}");
+    assert!(said.chunks(2).all(|pair| pair == ["disk_full_waits", "disk_has_room"]));
+}
+
+/// Like `write`, but the mailbox stays open.
+fn write_open(arm: &TestArm, jobs: Vec<Job>, rounds: usize) -> u64 {
+    let Bench { jobs: queue, inbox, mut writer } = bench(arm, None);
+    let mut through = 0;
+    let mut jobs = jobs.into_iter();
+    for _ in 0..rounds {
+        if let Some(job) = jobs.next() {
+            let _ = queue.push(job);
+        }
+        let _ = at_once(writer.serve());
+        for input in inbox.take_now() {
+            if let Input::Persisted(seq) = input {
+                through = seq;
+            }
+        }
+    }
+    through
+}
+
+#[test]
+fn a_stop_does_not_wait_for_room() {
+    let arm = TestArm::new().with_room(500, 0);
+    let Bench { jobs, inbox, writer } = bench(&arm, None);
+    jobs.push_all(&mut batches(recovered(&arm), 6).1);
+    jobs.close();
+    assert!(at_once(writer.run()).is_some());
+    let full = |i: &Input| matches!(i, Input::Failed(e) if e.kind() == io::ErrorKind::StorageFull);
+    assert!(inbox.take_now().iter().any(full));
+}
+
+#[test]
+fn what_may_go_makes_room_for_what_waits_before_it() {
+    let arm = TestArm::new();
+    write(&arm, batches(recovered(&arm), 6).1);
+    let (mut layout, jobs) = batches(recovered(&arm), 2);
+    let before = arm.files().len();
+    let arm = arm.copy().with_room(0, 0);
+    let mark = Mark { index: 5, term: 1, chain: 0 };
+    assert!(layout.compact(|_| mark.index).is_some());
+    // The writer must have a segment of its own open: only what lies before it may go early.
+    let Bench { jobs: queue, inbox, mut writer } = bench(&arm, None);
+    writer.open = Some(Open {
+        segment: 99,
+        file: at_once(arm.host().disk().open("wal/other", OpenMode::Fresh)).unwrap().unwrap(),
+        len: 0,
+    });
+    queue.push_all(&mut { jobs });
+    queue.push_all(&mut layout.jobs);
+    let _ = at_once(writer.serve());
+    let seqs = inbox.take_now().into_iter().filter(|i| matches!(i, Input::Persisted(2)));
+    assert_eq!(seqs.count(), 1);
+    assert!(arm.files().len() <= before + 1);
+}
+
+#[test]
+fn a_flush_syncs_what_it_wrote_or_all_that_is_kept() {
+    let arm = TestArm::new();
+    write(&arm, batches(recovered(&arm), 6).1);
+    let syncs = |kept: bool| {
+        let arm = arm.after(false);
+        let (layout, jobs) = batches(recovered(&arm), 1);
+        let own = *layout.segments().last().expect("one was begun");
+        let old: Vec<u64> = layout.segments().into_iter().filter(|s| *s < own).collect();
+        let arm = arm.after(false);
+        let Bench { jobs: queue, mut writer, .. } = bench(&arm, kept.then(|| old.clone()));
+        queue.push_all(&mut { jobs });
+        let _ = at_once(writer.serve());
+        (arm.synced(), old, own)
+    };
+    let (synced, _, own) = syncs(false);
+    assert_eq!(synced, [wal_file(own), wal_file(own)], "its beginning and its batch");
+    let (synced, old, own) = syncs(true);
+    assert!(old.len() >= 3);
+    let all = old.iter().copied().chain([own]).map(wal_file);
+    assert_eq!(synced[1..], all.collect::<Vec<_>>());
+}
