@@ -28,6 +28,9 @@ type Running = Pin<Box<dyn Future<Output = io::Result<()>> + Send>>;
 trait Config: Send {
     fn set(&mut self, name: &str, text: &str) -> Result<(), String>;
     fn validate(&self) -> Result<(), String>;
+    /// How many connections a listener of the machine keeps: fewer than the node itself would, so that
+    /// it is a stranger who gives way and not a newcomer.
+    fn connections(&self) -> usize;
     fn run(self: Box<Self>, host: Host, members: Members) -> Running;
 }
 
@@ -38,6 +41,11 @@ impl Config for store::Config {
 
     fn validate(&self) -> Result<(), String> {
         store::Config::validate(self)
+    }
+
+    fn connections(&self) -> usize {
+        let most = usize::try_from(self.own.max_clients).unwrap_or(usize::MAX);
+        (most - most / 4).max(1)
     }
 
     fn run(self: Box<Self>, host: Host, members: Members) -> Running {

@@ -33,7 +33,8 @@ pub fn serve(order: Order) -> Result<ExitCode, Failure> {
         Failure::io(format!("{name} in {}: {why} ({syncs} device syncs)", folder.display()))
     };
     raise_descriptors();
-    let machine = Machine::builder(&name, folder.clone()).start().map_err(|why| failed(why, 0))?;
+    let builder = Machine::builder(&name, folder.clone()).max_connections(config.connections());
+    let machine = builder.start().map_err(|why| failed(why, 0))?;
     info!(target: "wavetank", host = name, "starts as {} in {}", node.word, folder.display());
     let shell = tokio_real::runtime::Builder::new_current_thread().enable_all().build();
     let outcome =
