@@ -24,7 +24,7 @@ host::settings! {
     /// The parameters of `link_slow`.
     pub struct Params {
         /// How much longer a frame travels.
-        adds: Duration = "20ms", "0ns..1m";
+        adds: Duration = "20ms", "0ns..1min";
         /// The bandwidth of each link, at most; zero leaves it as it is.
         bandwidth: Rate = "0B/s";
         /// Which frames: all between the two sides, those that the selected hosts send, or those that
