@@ -10,8 +10,8 @@
 //! price, random streams begin at the operating system's entropy. A panic ends its task, is
 //! recorded, and asks the machine to stop; the process decides what to do about it.
 //!
-//! A machine is one boot. After `shutdown` (or a drop) every operation of it fails and starts
-//! nothing.
+//! A machine is one boot. After `shutdown` (or a drop) every operation of it starts nothing: its own
+//! tasks wait until they are dropped, all others get an error.
 
 mod disk;
 mod net;
@@ -204,11 +204,13 @@ impl Machine {
         *self.arm.over.write().unwrap_or_else(PoisonError::into_inner) = true;
         self.arm.files.iter().for_each(Files::end);
         let slots = std::mem::take(&mut locked(&self.arm.tickets).slots);
-        let (blocked, others): (Vec<Slot>, Vec<Slot>) =
-            slots.into_values().partition(|slot| matches!(slot.step, Step::Blocked));
-        // A parked thread could not drop its tasks.
-        blocked.into_iter().filter_map(|slot| slot.waker).for_each(Waker::wake);
-        let wakers: Vec<Waker> = others.into_iter().filter_map(|slot| slot.waker).collect();
+        let (blocked, others): (HashMap<Ticket, Slot>, HashMap<Ticket, Slot>) =
+            slots.into_iter().partition(|(_, slot)| matches!(slot.step, Step::Blocked));
+        // A parked thread could not drop its tasks; it asks once more and is told.
+        let parked: Vec<Waker> = blocked.values().filter_map(|slot| slot.waker.clone()).collect();
+        locked(&self.arm.tickets).slots.extend(blocked);
+        parked.into_iter().for_each(Waker::wake);
+        let wakers: Vec<Waker> = others.into_values().filter_map(|slot| slot.waker).collect();
         self.arm.threads.end(patience);
         self.arm.sockets.end();
         match patience {
@@ -289,7 +291,7 @@ impl Arm for RealArm {
 
     fn submit(&self, op: Op) -> Ticket {
         let over = self.over();
-        let step = if *over {
+        let step = if *over && !matches!(op, Op::Block { .. }) {
             Step::Ready(Err(boot_over()))
         } else {
             let _io = self.io.enter();
@@ -307,6 +309,12 @@ impl Arm for RealArm {
         // Taken out while it is polled, so that no other ticket waits for the lock meanwhile.
         let slot = locked(&self.tickets).slots.remove(&ticket);
         if *over {
+            // A task of this boot is about to be dropped, and must not go on until then: it might never
+            // let go of its thread. Only one that parks has to be told.
+            let parks = slot.is_some_and(|slot| matches!(slot.step, Step::Blocked));
+            if self.threads.run_here() && !parks {
+                return Poll::Pending;
+            }
             return Poll::Ready(Err(boot_over()));
         }
         let slot = slot.expect("a ticket is polled until it is ready and no longer");

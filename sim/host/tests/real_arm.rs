@@ -327,3 +327,76 @@ fn a_blocked_thread_does_not_outlive_its_machine() {
     machine.shutdown();
     assert_eq!(rx.try_recv(), Ok(()), "its task was not dropped");
 }
+
+/// In a process that may not make files longer than a few blocks: an append that does not fit is written
+/// in part before the system refuses it.
+async fn outgrow(disk: host::Disk, path: PathBuf) {
+    let class = Class("wal");
+    let file = disk.open("wal", OpenMode::Fresh).await.unwrap();
+    let mut chunks = Chunks::from(vec![2; 700]);
+    chunks.push(vec![3; 1_000_000].into());
+    for record in [Chunks::from(vec![1; 1_000_000]), chunks] {
+        let before = file.append(class, Chunks::from(vec![9; 300])).await.unwrap() + 300;
+        file.append(class, record.clone()).await.unwrap_err();
+        assert_eq!(file.len().await.unwrap(), before);
+        assert_eq!(std::fs::metadata(&path).unwrap().len(), before, "half an append is left");
+        let extents = vec![(0, Chunks::from(vec![8; 10])), (before - 5, record)];
+        file.write_at(class, extents).await.unwrap_err();
+        assert_eq!(std::fs::metadata(&path).unwrap().len(), before, "half a write is left");
+    }
+    assert_eq!(file.append(class, Chunks::from(vec![5; 5])).await.unwrap(), 600);
+    file.sync(class).await.unwrap();
+    assert_eq!(&file.read_at(600, 9).await.unwrap().to_bytes()[..], [5; 5]);
+}
+
+#[test]
+fn a_refused_append_leaves_nothing() {
+    const CHILD: &str = "WAVETANK_FILES_ARE_SHORT";
+    if std::env::var_os(CHILD).is_some() {
+        let (machine, root) = machine("short");
+        let (disk, path) = (machine.host().disk(), root.0.join("wal"));
+        assert_eq!(on(&machine.host(), outgrow(disk, path)), Some(()));
+        return;
+    }
+    let child = std::process::Command::new("sh")
+        .args(["-c", "trap '' XFSZ; ulimit -f 100; exec \"$0\" --exact \"$1\""])
+        .arg(std::env::current_exe().unwrap())
+        .arg("a_refused_append_leaves_nothing")
+        .env(CHILD, "1")
+        .output()
+        .expect("a shell");
+    let said = String::from_utf8_lossy(&child.stdout);
+    assert!(child.status.success() && said.contains("1 passed"), "{said}");
+}
+
+#[test]
+fn an_append_that_cannot_be_taken_back_spoils_its_file() {
+    let (machine, root) = machine("spoiled");
+    std::os::unix::fs::symlink("/dev/full", root.0.join("wal")).unwrap();
+    let disk = machine.host().disk();
+    let kinds = on(&machine.host(), async move {
+        let file = disk.open("wal", OpenMode::Existing).await.unwrap();
+        let full = file.append(Class("wal"), Chunks::from(vec![1; 10])).await.unwrap_err();
+        (full.kind(), file.len().await.unwrap(), file.sync(Class("wal")).await.is_err())
+    });
+    // A device has no length to cut; `metadata` says zero, so nothing of the append is there.
+    assert_eq!(kinds, Some((ErrorKind::StorageFull, 0, true)));
+}
+
+#[test]
+fn tasks_that_look_at_no_outcome_end_with_their_machine() {
+    let (machine, _root) = machine("endless");
+    let alive = Arc::new(());
+    for _ in 0..32 {
+        let (clock, held) = (machine.host().clock(), alive.clone());
+        drop(machine.host().thread("main").spawn("endless", async move {
+            let _held = held;
+            loop {
+                clock.sleep(Duration::from_millis(1)).await;
+            }
+        }));
+    }
+    std::thread::sleep(Duration::from_millis(20));
+    machine.shutdown();
+    assert_eq!(Arc::strong_count(&alive), 1, "a task is still there");
+}

@@ -6,9 +6,17 @@
 //! one name share one file state, so the append offset is tracked in one place. Operations on names
 //! form a queue of their own.
 //!
+<<<<<<< HEAD
 //! A failed sync spoils its file for good: the kernel may have dropped the dirty pages, and a
 //! second sync would report a success that is none. A failed append leaves the file as long as it
 //! was, or, if it cannot be cut back, spoils it too. `sync_dir` syncs every folder in which a name
+=======
+//! A refused append leaves nothing: what was written of it is cut off again, and if that fails the
+//! file is spoiled. A failed sync spoils its file for good: the kernel may have dropped the dirty
+//! pages, and a second sync would report a success that is none. A spoiled file can be read, and
+//! neither appended to nor synced. A refused `write_at` leaves the length as it was; extents before
+//! the one that failed stay written. `sync_dir` syncs every folder in which a name
+>>>>>>> kernel
 //! changed; at boot that is every folder, because the boot before may have died between a rename
 //! and its sync.
 //!
@@ -251,9 +259,11 @@ impl OpenFile {
     }
 
     fn append(&self, data: &Chunks) -> io::Result<u64> {
+        self.whole()?;
         let mut end = locked(&self.end);
         self.unspoiled()?;
         let at = *end;
+<<<<<<< HEAD
         if let Err(why) = self.write(at, data) {
             // Half an append is none: the next one begins where this one began, and if it is shorter,
             // nothing of this one may follow it.
@@ -262,15 +272,41 @@ impl OpenFile {
             }
             return Err(why);
         }
+=======
+        self.write(at, data).inspect_err(|_| self.cut_back(at))?;
+>>>>>>> kernel
         *end = at + data.len();
         Ok(at)
     }
 
     fn write_at(&self, extents: &[(u64, Chunks)]) -> io::Result<()> {
+        self.whole()?;
         let mut end = locked(&self.end);
+        let mut after = *end;
         for (offset, data) in extents {
-            self.write(*offset, data)?;
-            *end = (*end).max(offset + data.len());
+            self.write(*offset, data).inspect_err(|_| self.cut_back(*end))?;
+            after = after.max(offset + data.len());
+        }
+        *end = after;
+        Ok(())
+    }
+
+    /// Takes back what a failed write has put behind the end, so that nobody finds it after a reboot.
+    /// Called with `end` held.
+    fn cut_back(&self, end: u64) {
+        let cut = match self.file.metadata() {
+            Ok(found) if found.len() <= end => Ok(()),
+            _ => self.file.set_len(end),
+        };
+        if cut.is_err() {
+            self.spoiled.store(true, Ordering::SeqCst);
+        }
+    }
+
+    /// An error if the file is spoiled.
+    fn whole(&self) -> io::Result<()> {
+        if self.spoiled.load(Ordering::SeqCst) {
+            return Err(io::Error::other("an earlier sync or append of this file failed"));
         }
         Ok(())
     }
@@ -311,6 +347,7 @@ impl OpenFile {
         Ok(())
     }
 
+<<<<<<< HEAD
     fn unspoiled(&self) -> io::Result<()> {
         match self.spoiled.load(Ordering::SeqCst) {
             true => Err(io::Error::other("an earlier sync or append of this file failed")),
@@ -320,6 +357,10 @@ impl OpenFile {
 
     fn sync(&self) -> io::Result<()> {
         self.unspoiled()?;
+=======
+    fn sync(&self) -> io::Result<()> {
+        self.whole()?;
+>>>>>>> kernel
         self.file.sync_data().inspect_err(|_| self.spoiled.store(true, Ordering::SeqCst))
     }
 }

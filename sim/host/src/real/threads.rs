@@ -41,6 +41,8 @@ pub(super) struct Threads {
     host: String,
     /// `None` once the machine has ended.
     workers: Mutex<Option<Vec<Worker>>>,
+    /// The threads of all workers, also after the end.
+    own: Mutex<Vec<std::thread::ThreadId>>,
     tasks: Tasks,
     next_task: AtomicU64,
     panics: Arc<Mutex<Vec<String>>>,
@@ -66,11 +68,17 @@ impl Threads {
         Threads {
             host,
             workers: Mutex::new(Some(Vec::new())),
+            own: Mutex::default(),
             tasks: Tasks::default(),
             next_task: AtomicU64::new(1),
             panics: Arc::default(),
             stop,
         }
+    }
+
+    /// Whether the calling thread is one of these.
+    pub(super) fn run_here(&self) -> bool {
+        locked(&self.own).contains(&std::thread::current().id())
     }
 
     pub(super) fn panics(&self) -> Vec<String> {
@@ -98,6 +106,7 @@ impl Threads {
             let _ = ends.send(());
         });
         let id = thread.expect("the system gives a thread").thread().id();
+        locked(&self.own).push(id);
         workers.push(Worker { name, runtime: handle, quit, ended, id });
         (workers.len() - 1) as ThreadId
     }

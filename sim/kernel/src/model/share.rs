@@ -176,6 +176,11 @@ impl<K: Ord + Copy> Share<K> {
         self.reschedule_all();
     }
 
+    /// The speed in parts per million of the normal one.
+    pub fn speed(&self) -> u32 {
+        self.speed
+    }
+
     /// Removes the jobs and freezes of the chosen keys and returns the jobs, by key and in order.
     /// Jobs that were complete before `now` are not among them.
     pub fn drop_keys(&mut self, now: Time, f: impl Fn(K) -> bool) -> Vec<u64> {

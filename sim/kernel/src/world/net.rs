@@ -50,7 +50,7 @@ impl Item {
 pub(crate) struct Links {
     pub(super) hosts: usize,
     pub(super) nodes: usize,
-    pub(super) links: Vec<Link>,
+    pub(crate) links: Vec<Link>,
     pub(super) weather: Vec<Weather>,
     pub(super) cut_by: Vec<usize>,
     pub(super) slow: Vec<Overlaps<Slow>>,
@@ -71,7 +71,7 @@ impl Links {
         }
     }
 
-    pub(super) fn index(&self, from: usize, to: usize) -> usize {
+    pub(crate) fn index(&self, from: usize, to: usize) -> usize {
         from * self.hosts + to
     }
 

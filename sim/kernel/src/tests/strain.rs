@@ -1,0 +1,161 @@
+//! What faults put on models comes off again: whatever overlaps, in whatever order it ends.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use host::Host;
+use host::unit::{Rate, Ratio, Size};
+use proptest::prelude::*;
+
+use super::{outcome, registry};
+use crate::world::{Plugin, Slow, World};
+
+/// A fault at work under its line of the plan.
+#[derive(Clone, Copy, Debug)]
+enum Act {
+    SlowLink(u64, u64),
+    Loss(u32),
+    SlowDisk(u64),
+    FullDisk(u64),
+    Drift(i64),
+    Step(i64),
+}
+
+impl Act {
+    fn begin(self, world: &mut World, line: usize) {
+        match self {
+            Act::SlowLink(adds_ns, rate) => {
+                world.slow_link((0, 1), line, Slow { adds_ns, bandwidth: Rate(rate) });
+            }
+            Act::Loss(ppm) => world.lose_frames((0, 1), line, Ratio(ppm)),
+            Act::SlowDisk(factor) => world.slow_disk(0, line, factor),
+            Act::FullDisk(leaves) => world.fill_disk(0, line, Size(leaves)),
+            Act::Drift(ppm) => world.drift_clock(0, line, ppm),
+            Act::Step(ns) => world.step_clock(0, line, ns),
+        }
+    }
+
+    fn end(self, world: &mut World, line: usize) {
+        match self {
+            Act::SlowLink(..) => world.unslow_link((0, 1), line),
+            Act::Loss(_) => world.keep_frames((0, 1), line),
+            Act::SlowDisk(_) => world.unslow_disk(0, line),
+            Act::FullDisk(_) => world.unfill_disk(0, line),
+            Act::Drift(_) => world.undrift_clock(0, line),
+            Act::Step(_) => world.unstep_clock(0, line),
+        }
+    }
+}
+
+fn act() -> impl Strategy<Value = Act> {
+    prop_oneof![
+        (0u64..1_000_000, 0u64..3_000_000_000).prop_map(|(a, r)| Act::SlowLink(a, r)),
+        (0u32..=1_000_000).prop_map(Act::Loss),
+        (2u64..2_000_000).prop_map(Act::SlowDisk),
+        (0u64..1_000_000).prop_map(Act::FullDisk),
+        (-500_000i64..500_000).prop_map(Act::Drift),
+        (-1i64 << 45..1 << 45).prop_map(Act::Step),
+    ]
+}
+
+/// What the models are set to.
+#[derive(Debug, PartialEq)]
+struct Setting {
+    link: (u64, Option<Ratio>, Option<Rate>),
+    speed: u32,
+    room: u64,
+    drift: i64,
+    wall_less_mono: u64,
+}
+
+fn setting(world: &World) -> Setting {
+    let link = &world.links.links[world.links.index(0, 1)];
+    let (host, now) = (&world.hosts[0], world.now());
+    Setting {
+        link: (link.extra_latency_ns, link.loss, link.bandwidth),
+        speed: world.devices[host.device].share.speed(),
+        room: host.files.space_left(),
+        drift: host.clock.drift_ppm(),
+        wall_less_mono: host.clock.wall(now).0 - host.clock.mono(now).0,
+    }
+}
+
+/// Runs `acts`, each from its begin to its end, `order` deciding what comes next; returns what the models were
+/// set to before, in the middle and after.
+fn settings(acts: Vec<Act>, order: Vec<usize>) -> Vec<Setting> {
+    let found = Arc::new(Mutex::new(Vec::new()));
+    let told = found.clone();
+    let node = move |host: Host, _| {
+        let (told, acts, order) = (told.clone(), acts.clone(), order.clone());
+        async move {
+            let shared = madsim::plugin::simulator::<Plugin>().shared.clone();
+            if host.name() == "n1" {
+                let mut open: Vec<usize> = Vec::new();
+                let tell = || told.lock().unwrap().push(setting(&shared.world()));
+                shared.world().effects = vec![0; acts.len() + 1];
+                tell();
+                for (line, act) in acts.iter().enumerate() {
+                    act.begin(&mut shared.world(), line);
+                    open.push(line);
+                    host.clock().sleep(Duration::from_micros(700)).await;
+                    if order[line].is_multiple_of(3) {
+                        let line = open.remove(order[line] % open.len());
+                        acts[line].end(&mut shared.world(), line);
+                    }
+                }
+                tell();
+                for pick in order {
+                    if open.is_empty() {
+                        break;
+                    }
+                    let line = open.remove(pick % open.len());
+                    acts[line].end(&mut shared.world(), line);
+                    host.clock().sleep(Duration::from_micros(300)).await;
+                }
+                tell();
+            }
+            std::future::pending::<std::io::Result<()>>().await
+        }
+    };
+    let text = "duration = \"500ms\"\nsettle = \"1ms\"\n[cluster]\nnode = \"subject\"\nhosts = 2\n\
+                [[workload]]\nkind = \"waits\"\n";
+    outcome(registry(node), text, 1);
+    let mut found = found.lock().unwrap();
+    std::mem::take(&mut *found)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+
+    #[test]
+    fn overlapping_faults_leave_the_models_as_they_were(
+        acts in prop::collection::vec(act(), 1..12), order in prop::collection::vec(0usize..64, 12),
+    ) {
+        let found = settings(acts, order);
+        prop_assert_eq!(found.len(), 3, "the node did not come to its end");
+        prop_assert_eq!(&found[2], &found[0]);
+    }
+}
+
+#[test]
+fn what_overlaps_adds_up_or_the_worst_counts() {
+    let acts = vec![
+        Act::SlowLink(5, 900),
+        Act::SlowLink(7, 0),
+        Act::SlowLink(1, 800),
+        Act::Loss(10),
+        Act::Loss(30),
+        Act::Loss(20),
+        Act::SlowDisk(4),
+        Act::SlowDisk(8),
+        Act::FullDisk(500),
+        Act::FullDisk(100),
+        Act::Drift(3_000),
+        Act::Drift(-1_000),
+    ];
+    let found = settings(acts, vec![1; 12]);
+    let middle = &found[1];
+    assert_eq!(middle.link, (13, Some(Ratio(30)), Some(Rate(800))));
+    assert_eq!((middle.speed, middle.room), (125_000, 100));
+    assert_eq!(middle.drift - found[0].drift, 2_000);
+}
