@@ -17,6 +17,7 @@ mod chunks;
 mod clock;
 pub mod conformance;
 mod disk;
+pub mod doc;
 mod event;
 mod members;
 mod net;

@@ -3,8 +3,8 @@
 //!
 //! Every named thread is one OS thread with a single-threaded runtime, so "while one task holds the
 //! thread no other task of it is polled" needs no machinery here and `Op::Hold` completes at once:
-//! the job itself takes the time. A task that blocks parks its OS thread. Sockets, timers and file operations live on one small shared
-//! runtime. An operation is a boxed future under its ticket; polling the ticket polls the future.
+//! the job itself takes the time. A task that blocks parks its OS thread. Sockets, timers and file
+//! operations live on one small shared runtime. An operation is a boxed future under its ticket; polling the ticket polls the future.
 //!
 //! Sleeps have the resolution of tokio's timer (1 ms, never early). `planted` is false, work has no
 //! price, random streams begin at the operating system's entropy. A panic ends its task, is
@@ -27,6 +27,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockRea
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant, SystemTime};
 
+use rustix::process::{Resource, getrlimit};
 use tokio_real::runtime::{Builder as RuntimeBuilder, Handle, Runtime};
 use tokio_real::sync::watch;
 use tracing::{Level, debug, enabled, info, trace};
@@ -35,7 +36,7 @@ use crate::arm::{
     Arm, BoxFuture, Class, Close, ConnId, Done, FileId, ListenerId, Op, TaskId, ThreadId, Ticket,
     TrySendError,
 };
-use crate::{Chunks, Event, Host, Mono, Wall, Weight};
+use crate::{Addr, Chunks, Event, Host, Mono, Wall, Weight};
 
 use disk::Files;
 use net::Sockets;
@@ -67,7 +68,7 @@ struct Limits {
 #[derive(Clone, Debug)]
 pub struct Builder {
     name: String,
-    data_dir: PathBuf,
+    data_dir: Option<PathBuf>,
     limits: Limits,
 }
 
@@ -90,15 +91,25 @@ impl Builder {
         self
     }
 
-    /// How many connections the machine keeps at a time; default 4096. More are closed as they
-    /// arrive.
+    /// How many connections each listener keeps at a time, and how many the machine dials; default
+    /// 1024, and at most a quarter of the descriptors that the process may have. When a listener
+    /// has so many, the oldest that has sent no whole frame yet gives way to a newcomer; if there
+    /// is none, the newcomer is closed.
     pub fn max_connections(mut self, count: usize) -> Builder {
         self.limits.connections = count;
         self
     }
 
     /// Boots the machine; its folder is created if missing and belongs to it alone until it ends.
-    pub fn start(self) -> io::Result<Machine> {
+    ///
+    /// # Errors
+    /// Those of the operating system, with the folder's path; `ResourceBusy` if another machine has
+    /// the folder.
+    pub fn start(mut self) -> io::Result<Machine> {
+        if let Some(descriptors) = getrlimit(Resource::Nofile).current {
+            let share = usize::try_from(descriptors / 4).unwrap_or(usize::MAX);
+            self.limits.connections = self.limits.connections.min(share.max(1));
+        }
         let runtime = RuntimeBuilder::new_multi_thread()
             .worker_threads(2)
             .max_blocking_threads(64)
@@ -112,7 +123,7 @@ impl Builder {
             over: RwLock::new(false),
             tickets: Mutex::default(),
             threads: Threads::new(self.name.clone(), stop.clone()),
-            files: Files::open(self.data_dir, io.clone())?,
+            files: self.data_dir.map(|root| Files::open(root, io.clone())).transpose()?,
             sockets: Sockets::new(self.limits, io.clone()),
             name: self.name,
             stop,
@@ -131,8 +142,13 @@ pub struct Machine {
 impl Machine {
     /// Describes a machine whose files live under `data_dir`.
     pub fn builder(name: &str, data_dir: PathBuf) -> Builder {
-        let limits = Limits { max_frame: 64 << 20, window: 4 << 20, connections: 4096 };
-        Builder { name: name.to_string(), data_dir, limits }
+        Builder { data_dir: Some(data_dir), ..Machine::diskless(name) }
+    }
+
+    /// Describes a machine without a disk, for clients: every operation on files fails.
+    pub fn diskless(name: &str) -> Builder {
+        let limits = Limits { max_frame: 64 << 20, window: 4 << 20, connections: 1024 };
+        Builder { name: name.to_string(), data_dir: None, limits }
     }
 
     /// The machine as a node sees it.
@@ -153,7 +169,12 @@ impl Machine {
     /// How often a device was asked to make bytes or names durable: once per `sync`, once per
     /// folder of a `sync_dir`.
     pub fn syncs(&self) -> u64 {
-        self.arm.files.syncs()
+        self.arm.files.as_ref().map_or(0, Files::syncs)
+    }
+
+    /// Whether something listens at this address here.
+    pub fn listens_at(&self, addr: &Addr) -> bool {
+        self.arm.sockets.listens_at(addr)
     }
 
     /// The panics of tasks so far, as `task: message`.
@@ -181,7 +202,7 @@ impl Machine {
         // The write lock also waits for polls in progress: a timer must not be polled on a dead
         // runtime.
         *self.arm.over.write().unwrap_or_else(PoisonError::into_inner) = true;
-        self.arm.files.end();
+        self.arm.files.iter().for_each(Files::end);
         let slots = std::mem::take(&mut locked(&self.arm.tickets).slots);
         let (blocked, others): (Vec<Slot>, Vec<Slot>) =
             slots.into_values().partition(|slot| matches!(slot.step, Step::Blocked));
@@ -194,7 +215,7 @@ impl Machine {
             Some(patience) => runtime.shutdown_timeout(patience),
             None => runtime.shutdown_background(),
         }
-        self.arm.files.unlock();
+        self.arm.files.iter().for_each(Files::unlock);
         // Others may wait for operations of this boot; they learn that it is over.
         wakers.into_iter().for_each(Waker::wake);
     }
@@ -223,7 +244,7 @@ struct RealArm {
     over: RwLock<bool>,
     tickets: Mutex<Tickets>,
     threads: Threads,
-    files: Files,
+    files: Option<Files>,
     sockets: Arc<Sockets>,
     stop: watch::Sender<bool>,
     io: Handle,
@@ -250,7 +271,13 @@ impl RealArm {
             Op::Join { task } => self.threads.join(task),
             Op::Listen { .. } | Op::Accept { .. } | Op::Dial { .. } => self.sockets.start(op),
             Op::Send { .. } | Op::Recv { .. } => self.sockets.start(op),
-            file_op => self.files.start(file_op),
+            file_op => match &self.files {
+                Some(files) => files.start(file_op),
+                None => {
+                    let text = "this machine has no disk";
+                    Step::Ready(Err(io::Error::new(io::ErrorKind::Unsupported, text)))
+                }
+            },
         }
     }
 }
@@ -347,7 +374,7 @@ impl Arm for RealArm {
     }
 
     fn close_file(&self, file: FileId) {
-        self.files.close(file);
+        self.files.iter().for_each(|files| files.close(file));
     }
 
     fn close_listener(&self, listener: ListenerId) {

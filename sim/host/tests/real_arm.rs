@@ -4,6 +4,7 @@
 mod bench;
 
 use std::io::{ErrorKind, Read, Write};
+use std::net::TcpStream;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc;
@@ -41,7 +42,8 @@ impl Drop for Folder {
 fn machine(name: &str) -> (Machine, Folder) {
     let root = std::env::temp_dir().join(format!("wavetank-real-{}-{name}", std::process::id()));
     let _ = std::fs::remove_dir_all(&root);
-    let machine = Machine::builder(name, root.clone()).max_frame(1 << 20).start().unwrap();
+    let builder = Machine::builder(name, root.clone()).max_frame(1 << 20).max_connections(8);
+    let machine = builder.start().unwrap();
     (machine, Folder(root))
 }
 
@@ -106,7 +108,7 @@ fn an_oversize_frame_breaks_the_connection() {
         async move { net.listen(&addr).await.unwrap() }
     })
     .unwrap();
-    let mut raw = std::net::TcpStream::connect(&addr.0).unwrap();
+    let mut raw = TcpStream::connect(&addr.0).unwrap();
     raw.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
     raw.write_all(&[2, 0, 0, 0, b'o', b'k']).unwrap();
     raw.write_all(&u32::MAX.to_le_bytes()).unwrap();
@@ -153,6 +155,153 @@ fn those_who_wait_for_an_ended_machine_are_told() {
     ended.shutdown();
     assert_eq!(rx.recv_timeout(Duration::from_secs(20)), Ok(Some(true)));
     assert_eq!(rx.recv_timeout(Duration::from_secs(20)), Ok(Some(true)));
+}
+
+/// Listens at an address of this test's own and tells each frame that arrives, by connection.
+fn listen(host: &Host, net: u8) -> (Addr, mpsc::Receiver<(usize, usize)>) {
+    let addr = Addr(format!("127.{net}.{}.7:7700", std::process::id() & 0xff));
+    let (tx, rx) = mpsc::channel();
+    let (node, at) = (host.clone(), addr.clone());
+    on(host, async move {
+        let listener = node.net().listen(&at).await.unwrap();
+        let thread = node.thread("main");
+        node.thread("main").spawn("accept", async move {
+            for number in 0.. {
+                let Ok(conn) = listener.accept().await else { return };
+                let told = tx.clone();
+                thread.spawn("read", async move {
+                    let (_tx, mut rx) = conn.split();
+                    while let Ok(Some(frame)) = rx.recv().await {
+                        let _ = told.send((number, frame.len() as usize));
+                    }
+                });
+            }
+        });
+    })
+    .unwrap();
+    (addr, rx)
+}
+
+fn connect(addr: &Addr) -> TcpStream {
+    let raw = TcpStream::connect(&addr.0).unwrap();
+    raw.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    raw.set_write_timeout(Some(Duration::from_secs(20))).unwrap();
+    raw
+}
+
+fn is_closed(raw: &mut TcpStream) -> bool {
+    match raw.read(&mut [0; 16]) {
+        Ok(n) => n == 0,
+        Err(why) => why.kind() == ErrorKind::ConnectionReset,
+    }
+}
+
+fn frame(len: usize) -> Vec<u8> {
+    let mut frame = (len as u32).to_le_bytes().to_vec();
+    frame.resize(4 + len, 7);
+    frame
+}
+
+#[test]
+fn those_who_connect_and_say_nothing_keep_nobody_out() {
+    let (machine, _root) = machine("silent");
+    let (addr, frames) = listen(&machine.host(), 97);
+    let heard = || frames.recv_timeout(Duration::from_secs(20)).ok();
+    let mut first = connect(&addr);
+    first.write_all(&frame(5)).unwrap();
+    assert_eq!(heard(), Some((0, 5)));
+    let mut silent: Vec<TcpStream> = (0..50).map(|_| connect(&addr)).collect();
+    let mut late = connect(&addr);
+    late.write_all(&frame(6)).unwrap();
+    assert_eq!(heard(), Some((51, 6)));
+    // Two of eight have spoken; of the silent ones the last six may still be there.
+    assert!(silent[..44].iter_mut().all(is_closed));
+    first.write_all(&frame(7)).unwrap();
+    assert_eq!(heard(), Some((0, 7)));
+    // Everybody speaks now, so there is no place for one more.
+    for number in 45..51 {
+        silent[number - 1].write_all(&frame(number)).unwrap();
+        assert_eq!(heard(), Some((number, number)));
+    }
+    assert!(is_closed(&mut connect(&addr)));
+    drop(late);
+    let back = (0..200).any(|_| {
+        let mut raw = connect(&addr);
+        raw.write_all(&frame(9)).is_ok() && frames.recv_timeout(Duration::from_millis(100)).is_ok()
+    });
+    assert!(back, "the place of one who left is free again");
+}
+
+#[test]
+fn a_machine_that_is_full_of_strangers_still_dials() {
+    let (machine, _root) = machine("dials");
+    let host = machine.host();
+    let (addr, frames) = listen(&host, 96);
+    let _silent: Vec<TcpStream> = (0..20).map(|_| connect(&addr)).collect();
+    let net = host.net();
+    let sent = on(&host, async move {
+        let conn = net.dial(&addr, Duration::from_secs(20), Style::Stream).await.unwrap();
+        let (mut tx, _rx) = conn.split();
+        tx.send(Class("test"), Chunks::from(vec![1; 11])).await.is_ok()
+    });
+    assert_eq!(sent, Some(true));
+    assert_eq!(frames.recv_timeout(Duration::from_secs(20)), Ok((20, 11)));
+}
+
+#[test]
+fn unfinished_frames_of_strangers_have_a_bound_together() {
+    let (machine, _root) = machine("unfinished");
+    let (addr, frames) = listen(&machine.host(), 95);
+    // A frame of the greatest length passes; three that never end and hold more than one such do not.
+    let mut whole = connect(&addr);
+    whole.write_all(&frame(1 << 20)).unwrap();
+    assert_eq!(frames.recv_timeout(Duration::from_secs(20)), Ok((0, 1 << 20)));
+    let most = frame(1 << 20).len() - 300_000;
+    let mut halves: Vec<TcpStream> = (0..3).map(|_| connect(&addr)).collect();
+    let outcomes: Vec<_> =
+        halves.iter_mut().map(|raw| raw.write_all(&frame(1 << 20)[..most])).collect();
+    let start = Instant::now();
+    let mut broken = 0;
+    while broken < 2 && start.elapsed() < Duration::from_secs(20) {
+        halves.retain_mut(|raw| {
+            raw.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
+            !is_closed(raw)
+        });
+        broken = 3 - halves.len();
+    }
+    assert_eq!(broken, 2, "{outcomes:?}");
+    whole.write_all(&frame(12)).unwrap();
+    assert_eq!(frames.recv_timeout(Duration::from_secs(20)), Ok((0, 12)));
+}
+
+#[test]
+fn what_fails_names_its_address_or_folder() {
+    let client = Machine::diskless("errors").start().unwrap();
+    let host = client.host();
+    let (net, disk) = (host.net(), host.disk());
+    let texts = on(&host, async move {
+        let addr = Addr(format!("127.94.{}.7:7700", std::process::id() & 0xff));
+        let refused = net.dial(&addr, Duration::from_secs(20), Style::Stream).await.map(drop);
+        let _first = net.listen(&addr).await.unwrap();
+        let taken = net.listen(&addr).await.map(drop);
+        let file = disk.open("a", OpenMode::Fresh).await.map(drop);
+        [refused, taken, file].map(|outcome| outcome.unwrap_err().to_string())
+    })
+    .unwrap();
+    let addr = format!("127.94.{}.7:7700", std::process::id() & 0xff);
+    assert!(texts[0].starts_with(&format!("cannot reach {addr}: ")), "{texts:?}");
+    assert!(texts[1].starts_with(&format!("cannot listen at {addr}: ")), "{texts:?}");
+    assert_eq!(texts[2], "this machine has no disk");
+    let (machine, _root) = machine("named");
+    let host = machine.host();
+    let disk = host.disk();
+    let missing =
+        on(&host, async move { disk.open("a/b", OpenMode::Existing).await.map(drop).unwrap_err() });
+    let missing = missing.unwrap();
+    assert_eq!(missing.kind(), ErrorKind::NotFound);
+    assert!(missing.to_string().starts_with("a/b: "), "{missing}");
+    let folder = Machine::builder("errors", PathBuf::from("/proc/no/such")).start().err().unwrap();
+    assert!(folder.to_string().starts_with("the folder /proc/no/such: "), "{folder}");
 }
 
 #[test]

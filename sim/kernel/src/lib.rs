@@ -13,12 +13,12 @@ compile_error!(
      sets it, and without RUSTFLAGS in the environment"
 );
 
+pub use host::doc;
 pub use model::Time;
 
 mod arm;
 pub mod check;
 pub mod digest;
-pub mod doc;
 pub mod draw;
 mod engine;
 pub mod event;

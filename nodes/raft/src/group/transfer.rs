@@ -61,7 +61,8 @@ impl Group {
         let raft = &self.raw.raft;
         if raft.term > transfer.term && raft.leader_id != 0 && raft.leader_id != raft.id {
             self.end_transfer(Ok(()));
-        } else if self.is_leader() && (raft.term > transfer.term || raft.lead_transferee.is_none()) {
+        } else if self.is_leader() && (raft.term > transfer.term || raft.lead_transferee.is_none())
+        {
             self.end_transfer(Err(ProposeError::Dropped));
         }
     }

@@ -62,6 +62,8 @@ impl Queue {
 }
 
 struct OpenFile {
+    /// What it was called when it was opened.
+    name: String,
     file: File,
     queue: Arc<Queue>,
     /// Where the next append begins. Held while the file is changed.
@@ -95,8 +97,11 @@ pub(super) struct Files {
 impl Files {
     /// Takes the folder for this boot; fails if another process or boot has it.
     pub(super) fn open(root: PathBuf, io: Handle) -> io::Result<Files> {
-        fs::create_dir_all(&root)?;
-        let lock = File::open(&root)?;
+        let at = |why: io::Error| {
+            io::Error::new(why.kind(), format!("the folder {}: {why}", root.display()))
+        };
+        fs::create_dir_all(&root).map_err(at)?;
+        let lock = File::open(&root).map_err(at)?;
         lock.try_lock().map_err(|why| {
             let text = format!("{} is in use by another machine: {why}", root.display());
             io::Error::new(io::ErrorKind::ResourceBusy, text)
@@ -153,11 +158,13 @@ impl Files {
             }
             Op::Len { file } => self.on_file(file, |f| Ok(Done::Number(*locked(&f.end)))),
             Op::Sync { file, .. } => self.sync(file),
-            Op::Open { path, mode } => self.on_names(move |d| d.open(&path, mode).map(Done::File)),
-            Op::Rename { from, to } => {
-                self.on_names(move |d| d.rename(&from, &to).map(|()| Done::Unit))
-            }
-            Op::Remove { path } => self.on_names(move |d| d.remove(&path).map(|()| Done::Unit)),
+            Op::Open { path, mode } => self
+                .on_names(move |d| d.open(&path, mode).map(Done::File).map_err(|e| at(&path, e))),
+            Op::Rename { from, to } => self.on_names(move |d| {
+                d.rename(&from, &to).map(|()| Done::Unit).map_err(|e| at(&from, e))
+            }),
+            Op::Remove { path } => self
+                .on_names(move |d| d.remove(&path).map(|()| Done::Unit).map_err(|e| at(&path, e))),
             Op::List { prefix } => self.on_names(move |d| d.list(&prefix).map(Done::Names)),
             Op::SyncDir => self.on_names(|d| d.sync_names().map(|()| Done::Unit)),
             Op::Space => self.on_names(|d| {
@@ -190,7 +197,7 @@ impl Files {
         let (folder, target) = (self.folder.clone(), file.clone());
         let job = move || {
             if !folder.over.load(Ordering::SeqCst) {
-                let _ = answer.send(work(&target));
+                let _ = answer.send(work(&target).map_err(|why| at(&target.name, why)));
             }
         };
         file.queue.push(&self.io, Box::new(job));
@@ -206,7 +213,8 @@ impl Files {
             let sync = move || {
                 if !folder.over.load(Ordering::SeqCst) {
                     folder.syncs.fetch_add(1, Ordering::Relaxed);
-                    let _ = answer.send(target.sync().map(|()| Done::Unit));
+                    let outcome = target.sync().map(|()| Done::Unit);
+                    let _ = answer.send(outcome.map_err(|why| at(&target.name, why)));
                 }
             };
             drop(io.spawn_blocking(sync));
@@ -226,14 +234,20 @@ fn answer() -> (oneshot::Sender<io::Result<Done>>, Step) {
     (tx, Step::Running(Box::pin(step)))
 }
 
+/// The operating system says what is wrong, and not with which file.
+fn at(name: &str, why: io::Error) -> io::Error {
+    io::Error::new(why.kind(), format!("{name}: {why}"))
+}
+
 fn not_open() -> Step {
     Step::Ready(Err(io::Error::new(io::ErrorKind::InvalidInput, "the file is not open")))
 }
 
 impl OpenFile {
-    fn new(file: File) -> io::Result<OpenFile> {
+    fn new(name: &str, file: File) -> io::Result<OpenFile> {
         let end = Mutex::new(file.metadata()?.len());
-        Ok(OpenFile { file, queue: Arc::default(), end, spoiled: AtomicBool::new(false) })
+        let name = name.to_string();
+        Ok(OpenFile { name, file, queue: Arc::default(), end, spoiled: AtomicBool::new(false) })
     }
 
     fn append(&self, data: &Chunks) -> io::Result<u64> {
@@ -322,7 +336,7 @@ impl Folder {
                 }
                 file
             }
-            None => Arc::new(self.open_new(&path, mode)?),
+            None => Arc::new(self.open_new(name, &path, mode)?),
         };
         let mut state = locked(&self.state);
         state.next += 1;
@@ -333,7 +347,7 @@ impl Folder {
         Ok(id)
     }
 
-    fn open_new(&self, path: &Path, mode: OpenMode) -> io::Result<OpenFile> {
+    fn open_new(&self, name: &str, path: &Path, mode: OpenMode) -> io::Result<OpenFile> {
         let may_create = mode != OpenMode::Existing;
         if may_create && !path.try_exists()? {
             self.make_parents(path)?;
@@ -344,7 +358,7 @@ impl Folder {
             .create(may_create)
             .truncate(mode == OpenMode::Fresh)
             .open(path)?;
-        OpenFile::new(file)
+        OpenFile::new(name, file)
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {

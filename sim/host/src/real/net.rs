@@ -4,11 +4,14 @@
 //! writes; the queue is the window (bytes in it count until the kernel took them). `send` waits for
 //! room, first come first served. Receiving: whoever calls `recv` reads the socket; what was read
 //! of a frame stays with the connection if the call is dropped. Memory for a frame grows as its
-//! bytes arrive, so that a length alone reserves nothing.
+//! bytes arrive ([`inbox`]).
 //!
 //! `Style::Datagram` is a TCP stream too, whose dialling end drops what does not fit the window
 //! instead of waiting: frames may be lost, never damaged. The accepting end cannot know the style
 //! and waits.
+//!
+//! A listener keeps so many connections and no more ([`room`]); those that a node dials itself are
+//! counted apart, so that strangers at its ports cannot keep it from its peers.
 //!
 //! Closing: half-close is a FIN after the queue; abort is a reset. A connection given up at both
 //! ends with unread input is read on for a while: closing it at once would reset it and destroy the
@@ -16,13 +19,15 @@
 //!
 //! Left out: TCP keep-alive (nodes have heartbeats), TLS, and addresses other than TCP ones.
 
+mod inbox;
+mod room;
+
 use std::collections::{HashMap, VecDeque};
 use std::io::{self, IoSlice};
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Buf, Bytes};
 use tokio_real::io::AsyncWriteExt;
 use tokio_real::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio_real::net::{TcpListener, TcpStream};
@@ -33,11 +38,13 @@ use tokio_real::time::{sleep, timeout};
 use super::{Limits, Step, boot_over, locked};
 use crate::arm::{Close, ConnId, Done, ListenerId, Op, Style, TrySendError};
 use crate::{Addr, Chunks};
+use inbox::Inbox;
+use room::{Occupant, Room, Seat};
 
 /// How long unread input of a finished connection is read on.
 const LINGER: Duration = Duration::from_secs(5);
-/// The step in which a frame's buffer begins to grow.
-const READ_STEP: usize = 64 << 10;
+/// How much of such input is read at once.
+const WASTE: usize = 16 << 10;
 /// How many slices go into one write.
 const WRITE_SLICES: usize = 128;
 
@@ -45,19 +52,27 @@ const WRITE_SLICES: usize = 128;
 struct Table {
     next: u64,
     conns: HashMap<ConnId, Arc<Conn>>,
-    listeners: HashMap<ListenerId, Arc<TcpListener>>,
+    listeners: HashMap<ListenerId, Arc<Listening>>,
+}
+
+struct Listening {
+    addr: Addr,
+    socket: TcpListener,
+    room: Room<Conn>,
 }
 
 pub(super) struct Sockets {
     limits: Limits,
     io: Handle,
     table: Mutex<Table>,
-    live: Arc<AtomicUsize>,
+    /// For the connections that this machine dials.
+    dialled: Room<Conn>,
 }
 
 impl Sockets {
     pub(super) fn new(limits: Limits, io: Handle) -> Arc<Sockets> {
-        Arc::new(Sockets { limits, io, table: Mutex::default(), live: Arc::default() })
+        let dialled = Room::new(limits.connections, 0);
+        Arc::new(Sockets { limits, io, table: Mutex::default(), dialled })
     }
 
     pub(super) fn start(self: &Arc<Sockets>, op: Op) -> Step {
@@ -99,6 +114,10 @@ impl Sockets {
         drop(closed);
     }
 
+    pub(super) fn listens_at(&self, addr: &Addr) -> bool {
+        locked(&self.table).listeners.values().any(|listening| listening.addr == *addr)
+    }
+
     /// Whether any connection still has frames that the kernel did not take.
     pub(super) fn queued(&self) -> bool {
         locked(&self.table).conns.values().any(|conn| locked(&conn.out).queued > 0)
@@ -114,22 +133,34 @@ impl Sockets {
     }
 
     async fn listen(self: Arc<Sockets>, addr: Addr) -> io::Result<Done> {
-        let listener = TcpListener::bind(&*addr.0).await?;
+        let socket = TcpListener::bind(&*addr.0)
+            .await
+            .map_err(|why| io::Error::new(why.kind(), format!("cannot listen at {addr}: {why}")))?;
+        // Among strangers' unfinished frames one of the greatest length finds room.
+        let room = Room::new(self.limits.connections, 4 + self.limits.max_frame);
         let mut table = locked(&self.table);
         table.next += 1;
         let id = table.next;
-        table.listeners.insert(id, Arc::new(listener));
+        table.listeners.insert(id, Arc::new(Listening { addr, socket, room }));
         Ok(Done::Number(id))
     }
 
-    async fn accept(self: Arc<Sockets>, listener: Arc<TcpListener>) -> io::Result<Done> {
+    async fn accept(self: Arc<Sockets>, listening: Arc<Listening>) -> io::Result<Done> {
         loop {
-            match listener.accept().await {
-                Ok((stream, peer)) if self.full() => {
-                    tracing::warn!(target: "wavetank", %peer, "connection refused: too many");
-                    drop(stream);
+            match listening.socket.accept().await {
+                Ok((stream, peer)) => {
+                    if let Some(seat) = listening.room.stranger() {
+                        let (done, conn) = self.adopt(stream, Style::Stream, seat)?;
+                        listening.room.took(&conn);
+                        return Ok(done);
+                    }
+                    if let Some(refused) = listening.room.refuse() {
+                        tracing::warn!(
+                            target: "wavetank",
+                            %peer, refused, "too many connections; a newcomer is refused"
+                        );
+                    }
                 }
-                Ok((stream, _)) => return self.adopt(stream, Style::Stream),
                 Err(why) if why.kind() == io::ErrorKind::ConnectionAborted => {}
                 Err(why) => {
                     // Out of descriptors, for instance: a caller that retries at once must not
@@ -147,25 +178,22 @@ impl Sockets {
         within: Duration,
         style: Style,
     ) -> io::Result<Done> {
-        if self.full() {
+        let Some(seat) = self.dialled.invited() else {
             return Err(io::Error::new(io::ErrorKind::QuotaExceeded, "too many connections"));
-        }
+        };
         let stream = timeout(within, TcpStream::connect(&*addr.0)).await.map_err(|_| {
             let text = format!("{addr} did not answer within {}", crate::unit::show(within));
             io::Error::new(io::ErrorKind::TimedOut, text)
-        })??;
-        self.adopt(stream, style)
+        })?;
+        let unreachable =
+            |why: io::Error| io::Error::new(why.kind(), format!("cannot reach {addr}: {why}"));
+        self.adopt(stream.map_err(unreachable)?, style, seat).map(|(done, _)| done)
     }
 
-    fn full(&self) -> bool {
-        self.live.load(Ordering::Relaxed) >= self.limits.connections
-    }
-
-    fn adopt(&self, stream: TcpStream, style: Style) -> io::Result<Done> {
+    fn adopt(&self, stream: TcpStream, style: Style, seat: Seat) -> io::Result<(Done, Arc<Conn>)> {
         stream.set_nodelay(true)?;
         let peer = stream.peer_addr()?.to_string();
         let (read, write) = stream.into_split();
-        self.live.fetch_add(1, Ordering::Relaxed);
         let conn = Arc::new(Conn {
             style,
             limits: self.limits,
@@ -174,14 +202,14 @@ impl Sockets {
             out: Mutex::default(),
             wake: Notify::new(),
             aborted: watch::channel(false).0,
-            live: self.live.clone(),
+            seat,
         });
         self.io.spawn(conn.clone().write_out(write));
         let mut table = locked(&self.table);
         table.next += 1;
         let id = table.next;
-        table.conns.insert(id, conn);
-        Ok(Done::Conn(id, peer))
+        table.conns.insert(id, conn.clone());
+        Ok((Done::Conn(id, peer), conn))
     }
 }
 
@@ -237,36 +265,6 @@ impl Outbox {
     }
 }
 
-#[derive(Default)]
-struct Inbox {
-    bytes: BytesMut,
-    ended: bool,
-}
-
-impl Inbox {
-    /// The next frame if all of it is here; else makes room for more of it.
-    fn frame(&mut self, max: u64) -> io::Result<Option<Chunks>> {
-        let Some(head) = self.bytes.first_chunk::<4>() else {
-            self.bytes.reserve(READ_STEP / 4);
-            return Ok(None);
-        };
-        let len = u32::from_le_bytes(*head);
-        if u64::from(len) > max {
-            let text = format!("a frame of {len} bytes is announced; at most {max} are allowed");
-            return Err(io::Error::new(io::ErrorKind::InvalidData, text));
-        }
-        let whole = 4 + len as usize;
-        if self.bytes.len() < whole {
-            // Doubling, and no more than is missing.
-            let step = self.bytes.len().max(READ_STEP);
-            self.bytes.reserve(step.min(whole - self.bytes.len()));
-            return Ok(None);
-        }
-        self.bytes.advance(4);
-        Ok(Some(self.bytes.split_to(len as usize).freeze().into()))
-    }
-}
-
 /// What the writer task does next.
 enum Next {
     Write(VecDeque<Bytes>, u64),
@@ -283,12 +281,16 @@ struct Conn {
     /// Wakes the writer task.
     wake: Notify,
     aborted: watch::Sender<bool>,
-    live: Arc<AtomicUsize>,
+    seat: Seat,
 }
 
-impl Drop for Conn {
-    fn drop(&mut self) {
-        self.live.fetch_sub(1, Ordering::Relaxed);
+impl Occupant for Conn {
+    fn seat(&self) -> &Seat {
+        &self.seat
+    }
+
+    fn evict(&self) {
+        self.abort(io::ErrorKind::ConnectionAborted);
     }
 }
 
@@ -360,13 +362,17 @@ impl Conn {
         out.fail(kind);
         drop(out);
         self.aborted.send_replace(true);
+        self.seat.leave();
     }
 
     async fn recv(self: Arc<Conn>) -> io::Result<Done> {
         let mut inbox = self.inbox.lock().await;
         loop {
             match inbox.frame(self.limits.max_frame) {
-                Ok(Some(frame)) => return Ok(Done::Frame(Some(frame))),
+                Ok(Some(frame)) => {
+                    self.seat.has_spoken();
+                    return Ok(Done::Frame(Some(frame)));
+                }
                 Ok(None) if inbox.ended => return Ok(Done::Frame(None)),
                 Ok(None) => {}
                 Err(why) => {
@@ -381,9 +387,15 @@ impl Conn {
                 () = self.raised() => return Err(self.failure()),
                 ready = read.readable() => drop(ready?),
             }
+            inbox.make_room();
             match read.try_read_buf(&mut inbox.bytes) {
                 Ok(0) => self.at_end(&mut inbox)?,
-                Ok(_) => {}
+                Ok(read) if self.seat.hold(read) => {}
+                Ok(_) => {
+                    self.abort(io::ErrorKind::QuotaExceeded);
+                    let text = "strangers together hold too many bytes of unfinished frames";
+                    return Err(io::Error::new(io::ErrorKind::QuotaExceeded, text));
+                }
                 Err(why) if why.kind() == io::ErrorKind::WouldBlock => {}
                 Err(why) => return Err(why),
             }
@@ -469,7 +481,7 @@ impl Conn {
     async fn discard(&self) -> io::Result<()> {
         let read = locked(&self.read).clone();
         let Some(read) = read else { return Ok(()) };
-        let mut waste = vec![0; READ_STEP];
+        let mut waste = vec![0; WASTE];
         loop {
             read.readable().await?;
             match read.try_read(&mut waste) {

@@ -1,13 +1,13 @@
 //! A TOML file as a flat list of dotted keys, each of which remembers where it came from.
 //!
-//! Scenario, profile and plan files are read through this: `--set`, `show`, and errors with file, line,
+//! Scenario, profile, plan and node files are read through this: `--set`, `show`, and errors with file, line,
 //! column, key and nearest key all fall out of the one list. Files are bounded in size and depth before
 //! anything is built from them, and nothing in them can name another file or the environment.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use host::settings::{Field, Settings, nearest};
+use crate::settings::{Field, Settings, nearest};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 

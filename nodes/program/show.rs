@@ -1,0 +1,260 @@
+//! Answers as text and as JSON, and the exit codes that go with them. `get` writes the value and nothing
+//! else, byte for byte, so that it can be piped; `range` writes a line `key, version, value` for each
+//! key, separated by tabs and escaped as Rust's byte strings are. Everything that is no result goes
+//! to stderr. JSON carries bytes as `value` where they are text and as `value_hex` where not.
+//!
+//! Left out: colours, and any form that only one command would have.
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use bytes::Bytes;
+use host::Members;
+use serde_json::{Value, json};
+use store::client::{Found, Item, Listing, Outcome, Status};
+
+use super::Failure;
+use super::args::Format;
+
+const MISMATCH: &str = "the key is not at the expected version";
+
+/// What became of a command.
+pub enum Answer {
+    /// It is done, as this version.
+    Done { version: u64 },
+    /// A value was found.
+    Value { version: u64, value: Bytes },
+    /// Keys were listed; there may be more behind the last one.
+    Items { items: Vec<Item>, more: bool },
+    /// The key is at another version, so nothing was done.
+    Mismatch { version: u64 },
+    /// Surely not done.
+    NotDone { why: String },
+    /// Nobody knows.
+    Unknown { why: String },
+}
+
+impl From<Outcome> for Answer {
+    fn from(outcome: Outcome) -> Answer {
+        match outcome {
+            Outcome::Ok { version } => Answer::Done { version },
+            Outcome::Mismatch { version } => Answer::Mismatch { version },
+            Outcome::Fail(why) => Answer::NotDone { why: why.to_string() },
+            Outcome::Unknown => {
+                Answer::Unknown { why: "it may have been done, or may still be".to_string() }
+            }
+        }
+    }
+}
+
+impl From<Found> for Answer {
+    fn from(found: Found) -> Answer {
+        match found {
+            Found::Value { version, value, .. } => Answer::Value { version, value },
+            Found::Missing => Answer::NotDone { why: "there is no such key".to_string() },
+            Found::Fail(why) => Answer::Unknown { why: why.to_string() },
+        }
+    }
+}
+
+impl From<Listing> for Answer {
+    fn from(listing: Listing) -> Answer {
+        match listing {
+            Listing::Items { items, more } => Answer::Items { items, more },
+            Listing::Fail(why) => Answer::Unknown { why: why.to_string() },
+        }
+    }
+}
+
+impl Answer {
+    fn word(&self) -> &'static str {
+        match self {
+            Answer::Done { .. } | Answer::Value { .. } | Answer::Items { .. } => "done",
+            Answer::Mismatch { .. } | Answer::NotDone { .. } => "not_done",
+            Answer::Unknown { .. } => "unknown",
+        }
+    }
+
+    fn code(&self) -> u8 {
+        match self {
+            Answer::Done { .. } | Answer::Value { .. } | Answer::Items { .. } => 0,
+            Answer::Mismatch { .. } | Answer::NotDone { .. } => 1,
+            Answer::Unknown { .. } => 6,
+        }
+    }
+
+    fn json(&self, command: &str) -> Value {
+        let mut object = json!({"command": command, "outcome": self.word()});
+        match self {
+            Answer::Done { version } => object["version"] = (*version).into(),
+            Answer::Value { version, value } => {
+                object["version"] = (*version).into();
+                put_bytes(&mut object, "value", value);
+            }
+            Answer::Items { items, more } => {
+                let items = items.iter().map(|item| {
+                    let mut object = json!({"version": item.version});
+                    put_bytes(&mut object, "key", &item.key);
+                    put_bytes(&mut object, "value", &item.value);
+                    object
+                });
+                object["items"] = items.collect();
+                object["more"] = (*more).into();
+            }
+            Answer::Mismatch { version } => {
+                object["version"] = (*version).into();
+                object["why"] = MISMATCH.into();
+            }
+            Answer::NotDone { why } | Answer::Unknown { why } => object["why"] = (&**why).into(),
+        }
+        object
+    }
+}
+
+/// Prints what became of a command.
+pub fn answer(command: &str, answer: &Answer, format: Format) -> Result<ExitCode, Failure> {
+    match (format, answer) {
+        (Format::Json, _) => out(format!("{}\n", answer.json(command)).as_bytes())?,
+        (Format::Human, Answer::Done { version }) => {
+            out(format!("done, version {version}\n").as_bytes())?;
+        }
+        (Format::Human, Answer::Value { value, .. }) => out(value)?,
+        (Format::Human, Answer::Items { items, more }) => {
+            let line = |item: &Item| {
+                let (key, value) = (item.key.escape_ascii(), item.value.escape_ascii());
+                format!("{key}\t{}\t{value}\n", item.version)
+            };
+            out(items.iter().map(line).collect::<String>().as_bytes())?;
+            if *more {
+                eprintln!("there are more keys behind the last one");
+            }
+        }
+        (Format::Human, Answer::Mismatch { version }) => {
+            eprintln!("not done: {MISMATCH}, but at {version}");
+        }
+        (Format::Human, Answer::NotDone { why }) => eprintln!("not done: {why}"),
+        (Format::Human, Answer::Unknown { why }) => eprintln!("unknown: {why}"),
+    }
+    Ok(ExitCode::from(answer.code()))
+}
+
+/// Prints what each member says of itself. Code 6 if nobody answered.
+pub fn status(
+    members: &Members,
+    statuses: &[Option<Status>],
+    format: Format,
+) -> Result<ExitCode, Failure> {
+    let text = match format {
+        Format::Human => table(members, statuses),
+        Format::Json => {
+            let pairs = members.all.iter().zip(statuses);
+            let object = |(member, status): (&host::Member, &Option<Status>)| {
+                let mut object = json!({
+                    "member": member.id, "client": member.client_addr.0, "reachable": status.is_some(),
+                });
+                if let Some(Status { leader, index, hash, keys, .. }) = status {
+                    object["leader"] = (*leader).into();
+                    object["index"] = (*index).into();
+                    object["keys"] = (*keys).into();
+                    object["hash"] = format!("{hash:016x}").into();
+                }
+                object
+            };
+            let members: Vec<Value> = pairs.map(object).collect();
+            format!("{}\n", json!({"command": "status", "members": members}))
+        }
+    };
+    out(text.as_bytes())?;
+    let nobody = statuses.iter().all(Option::is_none);
+    Ok(if nobody { ExitCode::from(6) } else { ExitCode::SUCCESS })
+}
+
+fn table(members: &Members, statuses: &[Option<Status>]) -> String {
+    let cells = ["member", "clients at", "says", "index", "keys", "hash"].map(String::from);
+    let mut rows = vec![cells];
+    for (member, status) in members.all.iter().zip(statuses) {
+        let (id, addr) = (format!("n{}", member.id), member.client_addr.0.clone());
+        rows.push(match status {
+            None => [id, addr, "no answer".into(), "-".into(), "-".into(), "-".into()],
+            Some(Status { leader, index, hash, keys, .. }) => {
+                let says = match *leader {
+                    0 => "knows no leader".to_string(),
+                    leader if leader == member.id => "leads".to_string(),
+                    leader => format!("follows n{leader}"),
+                };
+                let hash = format!("{hash:016x}");
+                [id, addr, says, index.to_string(), keys.to_string(), hash]
+            }
+        });
+    }
+    let widths = std::array::from_fn::<usize, 6, _>(|column| {
+        rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0)
+    });
+    let line = |row: &[String; 6]| {
+        let padded = row.iter().zip(widths).enumerate().map(|(column, (cell, width))| {
+            let number = (3..5).contains(&column);
+            if number { format!("{cell:>width$}") } else { format!("{cell:<width$}") }
+        });
+        format!("{}\n", padded.collect::<Vec<_>>().join("  ").trim_end())
+    };
+    rows.iter().map(line).collect()
+}
+
+/// Text as `name`, other bytes as `name_hex`.
+fn put_bytes(object: &mut Value, name: &str, bytes: &[u8]) {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => object[name] = text.into(),
+        Err(_) => object[format!("{name}_hex")] = hex(bytes).into(),
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn out(bytes: &[u8]) -> Result<(), Failure> {
+    let mut stdout = io::stdout().lock();
+    let written = stdout.write_all(bytes).and_then(|()| stdout.flush());
+    written.map_err(|why| Failure::io(format!("stdout: {why}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use host::{Addr, Member};
+
+    use super::*;
+
+    #[test]
+    fn a_table_says_who_leads_and_who_is_away() {
+        let member = |id: u64| Member {
+            id,
+            name: format!("n{id}"),
+            peer_addr: Addr::from("h:1"),
+            client_addr: Addr(format!("h:{id}000")),
+        };
+        let members = Members { me: 0, all: (1..=3).map(member).collect() };
+        let leads = Status { leader: 1, index: 12, hash: 255, keys: 3 };
+        let lost = Status { leader: 0, index: 9, ..leads };
+        let text = table(&members, &[Some(leads), None, Some(lost)]);
+        let expected = "\
+member  clients at  says             index  keys  hash
+n1      h:1000      leads               12     3  00000000000000ff
+n2      h:2000      no answer            -     -  -
+n3      h:3000      knows no leader      9     3  00000000000000ff
+";
+        assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn json_carries_any_value() {
+        let text = Answer::Value { version: 3, value: Bytes::from_static(b"hello") };
+        assert_eq!(text.json("get")["value"], "hello");
+        let bytes = Answer::Value { version: 3, value: Bytes::from_static(&[0xff, 0]) };
+        assert_eq!(bytes.json("get")["value_hex"], "ff00");
+        let mismatch = Answer::from(Outcome::Mismatch { version: 7 });
+        assert_eq!((mismatch.code(), &mismatch.json("cas")["version"]), (1, &json!(7)));
+        let unknown = Answer::from(Outcome::Unknown);
+        assert_eq!((unknown.code(), &unknown.json("put")["outcome"]), (6, &json!("unknown")));
+        assert_eq!(Answer::from(Found::Missing).code(), 1);
+    }
+}

@@ -1,0 +1,227 @@
+//! The real program as three processes on loopback: what neither the simulator nor three machines in one
+//! process can show. They elect and serve, lose their leader to `kill -9` under load and nothing that
+//! they acknowledged, survive what a power loss leaves of a log, refuse damage, and shrug off garbage.
+//!
+//! `cargo real-test`; `WAVETANK_KILLS=20 cargo real-test -- --nocapture` for the long show.
+#![cfg(not(madsim))]
+#![allow(clippy::disallowed_methods, clippy::disallowed_types, clippy::disallowed_macros)]
+
+mod cluster;
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use cluster::{Cluster, PATIENCE, real, until, value};
+use store::client::{Client, Listing, Outcome};
+
+/// The numbers behind a word in a node's log, in order.
+fn numbers(log: &str, before: &str) -> Vec<u64> {
+    let number = |rest: &str| rest.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok();
+    log.split(before).skip(1).filter_map(number).collect()
+}
+
+/// Device syncs between serving and the graceful stop, of the last boot of all three together.
+fn syncs_of_last_boot(cluster: &Cluster) -> u64 {
+    let of = |id| {
+        let log = cluster.log(id);
+        let serving = log.lines().filter(|line| line.contains("serves:")).next_back();
+        let stopped = log.lines().filter(|line| line.contains("stopped: ")).next_back();
+        let syncs = |line: Option<&str>| numbers(line.unwrap_or(""), "syncs=").pop();
+        let begin = syncs(serving).unwrap_or_else(|| panic!("n{id} never said that it serves"));
+        syncs(stopped).unwrap_or_else(|| panic!("n{id} never said that it stopped")) - begin
+    };
+    (1..=3).map(of).sum()
+}
+
+fn text(output: &[u8]) -> String {
+    String::from_utf8_lossy(output).into_owned()
+}
+
+/// Runs a client command against a cluster: its exit code, stdout and stderr.
+fn ask(cluster: &Cluster, words: &[&str]) -> (Option<i32>, String, String) {
+    let config = cluster.config();
+    let output = real(&[words, &["--config", &config]].concat());
+    (output.status.code(), text(&output.stdout), text(&output.stderr))
+}
+
+#[test]
+fn people_and_scripts_are_answered() {
+    let mut cluster = Cluster::start("commands", 41, "");
+    let leader = cluster.leader();
+    let done = |words: &[&str]| {
+        let (code, out, err) = ask(&cluster, words);
+        assert_eq!(code, Some(0), "{words:?}: {out}{err}");
+        out
+    };
+    let not_done = |words: &[&str]| {
+        let (code, out, err) = ask(&cluster, words);
+        assert_eq!((code, &*out), (Some(1), ""), "{words:?}: {err}");
+        err
+    };
+    assert!(done(&["put", "greeting", "hello"]).starts_with("done, version "));
+    assert_eq!(done(&["get", "greeting"]), "hello");
+    assert!(done(&["get", "greeting", "--format", "json"]).contains("\"value\":\"hello\""));
+    assert!(not_done(&["get", "nothing"]).contains("no such key"));
+    assert!(not_done(&["cas", "greeting", "0", "again"]).contains("not at the expected version"));
+    done(&["cas", "other", "0", "new"]);
+    assert_eq!(done(&["range"]).lines().count(), 2);
+    done(&["delete", "other"]);
+    assert_eq!(done(&["range", "g", "h"]).lines().count(), 1);
+    let raw = cluster.dir.join("raw");
+    let bytes: Vec<u8> = (0..=255).cycle().take(100_000).collect();
+    std::fs::write(&raw, &bytes).unwrap();
+    done(&["put", "bytes", "--value-file", &raw.display().to_string()]);
+    assert_eq!(real(&["get", "bytes", "--config", &cluster.config()]).stdout, bytes);
+    // A follower alone sends its client to the leader, whom it knows by number.
+    let follower = cluster.members.all[(leader % 3) as usize].clone();
+    let list = format!("{0},{0},{0}", follower.client_addr);
+    let refused = real(&["put", "k", "v", "--clients", &list, "--within", "1s"]);
+    assert_eq!(refused.status.code(), Some(1), "{}", text(&refused.stderr));
+    let mut first_asks_follower = cluster.client(follower.id - 1 + 3 * 100);
+    cluster.put_all(&mut first_asks_follower, 0..20);
+    cluster.expect_all(first_asks_follower.id(), 0..20);
+    cluster.kill(follower.id);
+    let (code, table, _) = ask(&cluster, &["status", "--within", "2s"]);
+    assert_eq!(code, Some(0));
+    let rows: Vec<&str> = table.lines().collect();
+    assert!(rows.len() == 4 && rows[follower.id as usize].contains("no answer"), "{table}");
+    assert!(rows[leader as usize].contains("leads"), "{table}");
+    println!("{table}");
+    // Without a quorum nobody may say "done", and a command on its way is unknown for ever.
+    cluster.kill(if follower.id % 3 + 1 == leader { leader % 3 + 1 } else { follower.id % 3 + 1 });
+    let (code, out, err) = ask(&cluster, &["put", "late", "x", "--within", "1s"]);
+    assert!(matches!(code, Some(1 | 6)), "{code:?} {out}{err}");
+    let (code, ..) = ask(&cluster, &["get", "greeting", "--within", "1s"]);
+    assert_eq!(code, Some(6));
+}
+
+#[test]
+fn every_acknowledged_group_was_synced() {
+    const WRITES: u64 = 200;
+    let mut cluster = Cluster::start("syncs", 42, "");
+    cluster.stop_all();
+    let idle = syncs_of_last_boot(&cluster);
+    (1..=3).for_each(|id| cluster.boot(id));
+    cluster.leader();
+    // One client that waits for each answer: every write is a group of its own.
+    let mut client = cluster.client(7);
+    cluster.put_all(&mut client, 0..WRITES);
+    cluster.stop_all();
+    let busy = syncs_of_last_boot(&cluster);
+    println!("device syncs: {busy} with {WRITES} writes one after another, {idle} with none");
+    assert!(busy >= idle + 2 * WRITES, "fewer than two for a write: a quorum of three is two");
+    for id in 1..=3 {
+        assert!(cluster.log(id).contains("stopped: asked by SIGTERM"), "n{id}");
+    }
+}
+
+/// What the clients under load were told, and when.
+#[derive(Default)]
+struct Told {
+    acknowledged: AtomicU64,
+    outage: Mutex<Option<(Instant, Duration)>>,
+    over: AtomicBool,
+}
+
+impl Told {
+    fn acknowledge(&self) {
+        self.acknowledged.fetch_add(1, Ordering::Relaxed);
+        let (now, mut outage) = (Instant::now(), self.outage.lock().unwrap());
+        let (last, longest) = outage.unwrap_or((now, Duration::ZERO));
+        *outage = Some((now, longest.max(now - last)));
+    }
+
+    fn count(&self) -> u64 {
+        self.acknowledged.load(Ordering::Relaxed)
+    }
+}
+
+/// Puts under keys of its own, each once, until told to stop; half of the clients are impatient.
+async fn load(mut client: Client, told: Arc<Told>) -> (u64, Vec<Outcome>) {
+    let id = client.id();
+    let within = if id % 2 == 0 { PATIENCE } else { Duration::from_millis(300) };
+    let mut outcomes = Vec::new();
+    while !told.over.load(Ordering::Relaxed) {
+        let op = outcomes.len() as u64;
+        let key = format!("{id}/{op:08}");
+        let outcome = client.put(key.as_bytes(), op, value(id, op), within).await;
+        if matches!(outcome, Outcome::Ok { .. }) {
+            told.acknowledge();
+        }
+        outcomes.push(outcome);
+    }
+    (id, outcomes)
+}
+
+/// Everything that is in the store.
+fn read_back(cluster: &Cluster) -> BTreeMap<String, Bytes> {
+    let (mut client, mut all, mut from) = (cluster.client(1), BTreeMap::new(), Vec::new());
+    loop {
+        let page = cluster.runtime.block_on(client.range(&from, b"", 10_000, PATIENCE));
+        let Listing::Items { items, more } = page else { panic!("{page:?}") };
+        for item in items {
+            from = [&item.key[..], &[0]].concat();
+            all.insert(String::from_utf8(item.key.to_vec()).unwrap(), item.value);
+        }
+        if !more {
+            return all;
+        }
+    }
+}
+
+#[test]
+fn no_acknowledged_write_is_lost_when_leaders_are_killed() {
+    let kills = std::env::var("WAVETANK_KILLS").ok().and_then(|n| n.parse().ok()).unwrap_or(3u64);
+    let mut cluster =
+        Cluster::start("kills", 43, "snapshot_every = 1000\nwal_segment = \"1MiB\"\n");
+    let told = Arc::new(Told::default());
+    let clients: Vec<_> =
+        (1..=4).map(|id| cluster.runtime.spawn(load(cluster.client(id), told.clone()))).collect();
+    for _ in 0..kills {
+        let (leader, before) = (cluster.leader(), told.count());
+        until("writes before a kill", || (told.count() >= before + 100).then_some(()));
+        cluster.kill(leader);
+        let after = told.count();
+        // Whatever was on its way when the leader died may still count as before.
+        until("writes after a kill", || (told.count() >= after + 100).then_some(()));
+        cluster.boot(leader);
+        until("the killed node", || {
+            cluster.statuses()[leader as usize - 1].filter(|s| s.leader > 0)
+        });
+    }
+    told.over.store(true, Ordering::Relaxed);
+    let told_each: Vec<_> =
+        clients.into_iter().map(|c| cluster.runtime.block_on(c).unwrap()).collect();
+    let agreed = cluster.agreed();
+    let found = read_back(&cluster);
+    assert_eq!(agreed.keys, found.len() as u64);
+    let (mut unknown, mut unknown_done, mut failed, mut wrong) = (0, 0, 0, Vec::new());
+    for (id, outcomes) in &told_each {
+        for (op, outcome) in (0..).zip(outcomes) {
+            let key = format!("{id}/{op:08}");
+            let right = found.get(&key).map(|found| *found == value(*id, op));
+            match (outcome, right) {
+                (Outcome::Ok { .. }, Some(true)) => {}
+                (Outcome::Unknown, None) => unknown += 1,
+                (Outcome::Unknown, Some(true)) => {
+                    (unknown, unknown_done) = (unknown + 1, unknown_done + 1)
+                }
+                (Outcome::Fail(_), None) => failed += 1,
+                // An acknowledged write that is lost, a failed one that was done, another value.
+                _ => wrong.push(format!("{key}: told {outcome:?}, right value there: {right:?}")),
+            }
+        }
+    }
+    let longest = told.outage.lock().unwrap().map_or(Duration::ZERO, |o| o.1);
+    println!(
+        "kills {kills}, acknowledged {}, unknown {unknown} (of which done {unknown_done}), failed {failed}, \
+         lost {}, longest outage {} ms",
+        told.count(),
+        wrong.len(),
+        longest.as_millis()
+    );
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
