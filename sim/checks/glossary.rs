@@ -25,6 +25,20 @@ pub(crate) const MEASURES: &[(&str, &str)] = &[
     ),
     ("write_p99", "99 of 100 acknowledged writes took no longer than this; see write_p50."),
     ("write_max", "The slowest acknowledged write; see write_p50."),
+    ("read_p50", "Half of all reads (get, range) that were answered took no longer than this."),
+    ("read_p99", "99 of 100 reads that were answered took no longer than this."),
+    (
+        "write_q1_mean",
+        "The mean latency of the first quarter of the acknowledged writes, in the order of their \
+         acknowledgements. There are no quarters of fewer than four.",
+    ),
+    ("write_q2_mean", "The mean latency of the second quarter; see write_q1_mean."),
+    ("write_q3_mean", "The mean latency of the third quarter; see write_q1_mean."),
+    ("write_q4_mean", "The mean latency of the last quarter; see write_q1_mean."),
+    (
+        "write_slowdown",
+        "How writes slow down as the load goes on: write_q4_mean over write_q1_mean; 1.00 is steady.",
+    ),
     (
         "throughput",
         "Acknowledged operations per second, from the beginning of the load to its end.",
@@ -32,6 +46,26 @@ pub(crate) const MEASURES: &[(&str, &str)] = &[
     ("acks", "Operations that were acknowledged to clients."),
     ("failures", "Operations of which a client was told that they surely did not happen."),
     ("unknowns", "Operations of which no client knows whether they happened."),
+    (
+        "wal_written_bytes",
+        "Bytes that one node, the one with most, wrote to log files over all its boots.",
+    ),
+    (
+        "snapshot_written_bytes",
+        "Bytes that one node, the one with most, wrote to snapshots, those from peers included.",
+    ),
+    (
+        "disk_write_factor",
+        "Bytes written to log and snapshots for each byte written to the log, of the node with the \
+         greatest factor; 1.00 is a node without snapshots.",
+    ),
+    (
+        "lease_gap_max",
+        "The longest time in which no node held an unexpired lease, by true time, from the first \
+         lease to the end of the load. Absent where there was no lease.",
+    ),
+    ("lease_gap_total", "All the time in which no node held an unexpired lease; see lease_gap_max."),
+    ("lease_reads", "Reads that leaders admitted under their leases, without asking anybody."),
     ("snapshots", "Snapshots that nodes took of their own state and that became durable."),
     ("snapshot_max", "The longest time from the start of a snapshot to its durability."),
     ("snapshots_installed", "Snapshots that a node got from a peer."),
