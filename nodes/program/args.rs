@@ -157,6 +157,13 @@ pub enum Ask {
         #[command(flatten)]
         whom: Whom,
     },
+    /// Let another member lead
+    Transfer {
+        /// Its id
+        to: u64,
+        #[command(flatten)]
+        whom: Whom,
+    },
     /// Say of each member whom it follows and what it holds
     Status {
         #[command(flatten)]

@@ -50,7 +50,7 @@ fn ask(cluster: &Cluster, words: &[&str]) -> (Option<i32>, String, String) {
 #[test]
 fn people_and_scripts_are_answered() {
     let mut cluster = Cluster::start("commands", 41, "");
-    let leader = cluster.leader();
+    let leader = cluster.leader() % 3 + 1;
     let done = |words: &[&str]| {
         let (code, out, err) = ask(&cluster, words);
         assert_eq!(code, Some(0), "{words:?}: {out}{err}");
@@ -61,6 +61,8 @@ fn people_and_scripts_are_answered() {
         assert_eq!((code, &*out), (Some(1), ""), "{words:?}: {err}");
         err
     };
+    assert_eq!(done(&["transfer", &leader.to_string()]), "done\n");
+    assert_eq!(cluster.leader(), leader);
     assert!(done(&["put", "greeting", "hello"]).starts_with("done, version "));
     assert_eq!(done(&["get", "greeting"]), "hello");
     assert!(done(&["get", "greeting", "--format", "json"]).contains("\"value\":\"hello\""));
