@@ -5,7 +5,7 @@
 //! Where several hosts share a device, all of them stall. Stalls nest: the device works again when
 //! the last of them has ended.
 //!
-//! Left out: devices that are merely slow, and errors.
+//! Left out: devices that are merely slow (`disk_slow`) or full (`disk_full`), and errors.
 
 use std::sync::Arc;
 

@@ -9,20 +9,34 @@ use std::sync::Arc;
 use kernel::fault::{Control, Fault};
 use kernel::registry::Word;
 
+mod clock_drift;
+mod clock_step;
 mod crash;
+mod disk_full;
+mod disk_slow;
 mod disk_stall;
+mod link_lossy;
+mod link_slow;
 mod network_partition;
 mod pause;
 mod power_loss;
+mod stop;
 
 /// Every fault.
 pub fn words() -> Vec<Word<Arc<dyn Fault>>> {
     vec![
+        clock_drift::word(),
+        clock_step::word(),
         crash::word(),
+        disk_full::word(),
+        disk_slow::word(),
         disk_stall::word(),
+        link_lossy::word(),
+        link_slow::word(),
         network_partition::word(),
         pause::word(),
         power_loss::word(),
+        stop::word(),
     ]
 }
 
@@ -31,11 +45,79 @@ fn names(control: &Control<'_>, hosts: &[usize]) -> String {
     hosts.iter().map(|h| control.name(*h)).collect::<Vec<_>>().join(", ")
 }
 
+/// The two sides of a fault on links: the selected hosts, and others.
+struct Sides {
+    /// `both`, `out` of the selected hosts, or `in`.
+    direction: &'static str,
+    /// The other `nodes`, the `clients`, or `all` of them.
+    others: &'static str,
+}
+
+impl Sides {
+    /// The directed links (from, to) between the sides.
+    fn links(&self, control: &Control<'_>, selected: &[usize]) -> Vec<(usize, usize)> {
+        self.between(selected, control.nodes(), control.hosts())
+    }
+
+    /// With that many nodes among that many hosts.
+    fn between(&self, selected: &[usize], nodes: usize, hosts: usize) -> Vec<(usize, usize)> {
+        let others = match self.others {
+            "nodes" => 0..nodes,
+            "clients" => nodes..hosts,
+            _ => 0..hosts,
+        };
+        let mut links = Vec::new();
+        for inside in selected {
+            for outside in others.clone().filter(|h| !selected.contains(h)) {
+                if self.direction != "in" {
+                    links.push((*inside, outside));
+                }
+                if self.direction != "out" {
+                    links.push((outside, *inside));
+                }
+            }
+        }
+        links
+    }
+
+    /// For the story.
+    fn show(&self, control: &Control<'_>, selected: &[usize]) -> String {
+        let others = match self.others {
+            "nodes" => "the others",
+            "clients" => "the clients",
+            _ => "all others",
+        };
+        let way = match self.direction {
+            "both" => "<->",
+            "out" => "->",
+            _ => "<-",
+        };
+        format!("{} {way} {others}", names(control, selected))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
 
     use kernel::registry::Params;
+
+    use super::Sides;
+
+    #[test]
+    fn links_between_the_sides_are_all_that_is_hit() {
+        let links = |direction, others, selected: &[usize]| {
+            Sides { direction, others }.between(selected, 4, 6)
+        };
+        let both = links("both", "nodes", &[0, 1]);
+        assert_eq!(both.len(), 8);
+        assert!(both.iter().all(|(from, to)| (*from < 2) != (*to < 2) && *from < 4 && *to < 4));
+        assert_eq!(links("out", "nodes", &[3]), [(3, 0), (3, 1), (3, 2)]);
+        assert_eq!(links("in", "nodes", &[3]), [(0, 3), (1, 3), (2, 3)]);
+        assert_eq!(links("out", "clients", &[3]), [(3, 4), (3, 5)]);
+        assert_eq!(links("in", "all", &[3]).len(), 5);
+        assert!(links("both", "nodes", &[0, 1, 2, 3]).is_empty());
+    }
 
     #[test]
     fn each_word_stands_once_explains_itself_and_works_as_it_is() {

@@ -26,6 +26,8 @@ pub fn registry() -> Registry {
         checks: checks::words(),
         scenarios: SCENARIOS.to_vec(),
         profiles: PROFILES.to_vec(),
+        measures: checks::measures(),
+        ..Registry::default()
     }
 }
 
@@ -48,6 +50,10 @@ macro_rules! builtin {
 }
 
 const SCENARIOS: &[Builtin] = builtin!("scenarios":
+    "fsync_stall_loses_lease"
+    "fsync_stall_spares_lease"
+    "interval_bloats_wal"
+    "interval_bounds_wal"
     "leader_crash"
     "snapshot_in_step"
     "snapshot_on_its_own_thread"

@@ -1,15 +1,17 @@
 //! Every acknowledged write reads back after all hosts lost power at once. For each key the newest
-//! acknowledged version is remembered; what clients read after the blackout must be that version
-//! with that value, or a newer one, and its value must be one that a client asked to write and was
-//! not told had failed. A reader that finds bytes other than those written says so with the value
-//! `u64::MAX`.
+//! acknowledged write (put, compare-and-set or delete) is remembered; what clients read after the
+//! blackout must be that write, or a later one that may have happened: one whose outcome nobody
+//! knows. So a key may be missing only if it was never acknowledged, if it was last acknowledged as
+//! deleted, or if a delete without known outcome may have come after. A value must be one that a
+//! client asked to write and was not told had failed, in the version that was acknowledged, if one
+//! was. A reader that finds bytes other than those written says so with the value `u64::MAX`.
 //!
 //! A scenario that names this check gets the blackout: measures close, power fails everywhere, the
 //! cluster restarts and settles, clients read back all they wrote. A key that cannot be read counts
-//! as lost if a write to it was acknowledged. Left out: the order of reads during the load. Source:
-//! Jepsen's lost-write checks, etcd's robustness tests.
+//! as lost if a write to it was acknowledged. Left out: reads during the load (`read_fresh`).
+//! Source: Jepsen's lost-write checks, etcd's robustness tests.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use kernel::check::{Check, Fact, Finding, View};
 use kernel::event::{ClientEvent, OpEnd};
@@ -27,86 +29,156 @@ pub fn word() -> CheckWord {
     }
 }
 
+/// An operation: (client's host, its number).
+type Op = (usize, u64);
+
+/// What a write leaves behind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Left {
+    Value(u64),
+    Nothing,
+}
+
+impl Left {
+    fn show(self) -> String {
+        match self {
+            Left::Value(value) => show(value),
+            Left::Nothing => "a delete".into(),
+        }
+    }
+}
+
+/// An acknowledged write.
+#[derive(Clone, Copy)]
+struct Acked {
+    version: u64,
+    left: Left,
+}
+
 #[derive(Default)]
 struct Key {
-    /// The newest acknowledged write: version and value.
-    acked: Option<(u64, u64)>,
-    /// Values that may be there.
-    possible: BTreeSet<u64>,
+    /// The newest acknowledged write.
+    acked: Option<Acked>,
+    /// Values that may be there, with the version in which they were acknowledged; 0: not, or not
+    /// told.
+    possible: BTreeMap<u64, u64>,
+    /// Deletes under way or without known outcome.
+    may_delete: u64,
 }
 
 /// What was promised, by key.
 #[derive(Default)]
 struct AckedDurable {
     keys: BTreeMap<String, Key>,
-    /// Keys of writes without outcome, by (client's host, op).
-    open: BTreeMap<(usize, u64), String>,
+    /// Writes without outcome.
+    open: BTreeMap<Op, (String, Left)>,
 }
 
-impl AckedDurable {
-    fn asks(&mut self, client: usize, op: u64, key: &str, value: u64) {
-        self.open.insert((client, op), key.to_string());
-        self.keys.entry(key.to_string()).or_default().possible.insert(value);
+impl Key {
+    fn acknowledges(&mut self, name: &str, write: Acked) -> Result<(), String> {
+        match write.left {
+            Left::Value(value) => {
+                self.possible.insert(value, write.version);
+            }
+            Left::Nothing => self.may_delete -= 1,
+        }
+        match &self.acked {
+            Some(newest) if write.version > 0 && newest.version == write.version => {
+                let (one, other) = (newest.left.show(), write.left.show());
+                let version = write.version;
+                Err(format!(
+                    "{one} and {other} were both acknowledged as version {version} of {name}"
+                ))
+            }
+            Some(newest) if newest.version > write.version => Ok(()),
+            _ => {
+                self.acked = Some(write);
+                Ok(())
+            }
+        }
     }
 
-    fn learns(
-        &mut self,
-        client: usize,
-        op: u64,
-        end: OpEnd,
-        (version, value): (u64, u64),
-    ) -> Result<(), String> {
-        let Some(name) = self.open.remove(&(client, op)) else { return Ok(()) };
-        let key = self.keys.get_mut(&name).expect("known since it was asked for");
-        match (end, key.acked) {
-            (OpEnd::Unknown, _) => {}
-            (OpEnd::Fail, _) => {
-                key.possible.remove(&value);
+    fn is_missing(&self, name: &str) -> Result<(), String> {
+        match self.acked {
+            Some(Acked { version, left: Left::Value(_) }) if self.may_delete == 0 => {
+                Err(format!("{name}, acknowledged as version {version}, is missing"))
             }
-            (OpEnd::Ok, Some((newest, other)))
-                if version > 0 && newest == version && other != value =>
-            {
+            _ => Ok(()),
+        }
+    }
+
+    fn is(&self, name: &str, (version, value): (u64, u64)) -> Result<(), String> {
+        let what = show(value);
+        let Some(known) = self.possible.get(&value).copied() else {
+            return Err(format!("{name} reads as {what}, which no client has to answer for"));
+        };
+        if let Some(Acked { version: promised, left }) = self.acked {
+            if version < promised {
+                let how = if left == Left::Nothing { "deleted in " } else { "" };
                 return Err(format!(
-                    "{} and {} were both acknowledged as version {version} of {name}",
-                    show(other),
-                    show(value)
+                    "{name}, acknowledged as {how}version {promised}, reads as version {version}"
                 ));
             }
-            (OpEnd::Ok, Some((newest, _))) if newest > version => {}
-            (OpEnd::Ok, _) => key.acked = Some((version, value)),
+            if version == promised && left != Left::Value(value) {
+                let left = left.show();
+                return Err(format!(
+                    "{name} reads as {what} in version {version}, in which {left} was acknowledged"
+                ));
+            }
+        }
+        if known > 0 && known != version {
+            return Err(format!(
+                "{name} reads as {what} in version {version}, and it was acknowledged as version \
+                 {known}"
+            ));
         }
         Ok(())
     }
+}
+
+impl AckedDurable {
+    fn asks(&mut self, op: Op, name: &str, left: Left) {
+        self.open.insert(op, (name.to_string(), left));
+        let key = self.keys.entry(name.to_string()).or_default();
+        match left {
+            Left::Value(value) => {
+                key.possible.insert(value, 0);
+            }
+            Left::Nothing => key.may_delete += 1,
+        }
+    }
+
+    fn learns(&mut self, op: Op, end: OpEnd, version: u64) -> Result<(), String> {
+        let Some((name, left)) = self.open.remove(&op) else { return Ok(()) };
+        let key = self.keys.get_mut(&name).expect("known since it was asked for");
+        match (end, left) {
+            (OpEnd::Unknown, _) => Ok(()),
+            (OpEnd::Fail, Left::Value(value)) => {
+                key.possible.remove(&value);
+                Ok(())
+            }
+            (OpEnd::Fail, Left::Nothing) => {
+                key.may_delete -= 1;
+                Ok(())
+            }
+            (OpEnd::Ok, _) => key.acknowledges(&name, Acked { version, left }),
+        }
+    }
 
     fn reads(&self, name: &str, found: Option<(u64, u64)>) -> Result<(), String> {
-        let key = self.keys.get(name);
-        let acked = key.and_then(|k| k.acked);
-        let Some((version, value)) = found else {
-            return match acked {
-                Some((v, _)) => Err(format!("{name}, acknowledged as version {v}, is missing")),
-                None => Ok(()),
-            };
-        };
-        if !key.is_some_and(|k| k.possible.contains(&value)) {
-            let what = show(value);
-            return Err(format!("{name} reads as {what}, which no client has to answer for"));
-        }
-        match acked {
-            Some((v, _)) if version < v => {
-                Err(format!("{name}, acknowledged as version {v}, reads as version {version}"))
-            }
-            Some((v, promised)) if version == v && value != promised => Err(format!(
-                "{name} reads as {} in version {v}, in which {} was acknowledged",
-                show(value),
-                show(promised)
-            )),
-            _ => Ok(()),
+        let nothing_known = Key::default();
+        let key = self.keys.get(name).unwrap_or(&nothing_known);
+        match found {
+            Some(found) => key.is(name, found),
+            None => key.is_missing(name),
         }
     }
 
     fn cannot_read(&self, name: &str) -> Result<(), String> {
         match self.keys.get(name).and_then(|k| k.acked) {
-            Some((v, _)) => Err(format!("{name}, acknowledged as version {v}, cannot be read")),
+            Some(Acked { version, .. }) => {
+                Err(format!("{name}, acknowledged as version {version}, cannot be read"))
+            }
             None => Ok(()),
         }
     }
@@ -124,13 +196,17 @@ impl Check for AckedDurable {
     fn observe(&mut self, fact: &Fact<'_>, _: &View<'_>) -> Result<(), Finding> {
         let Some(event) = fact.get::<ClientEvent>() else { return Ok(()) };
         let judged = match event {
-            ClientEvent::Invoked { op, kind: "put", key, value, .. } => {
-                self.asks(fact.host, *op, key, *value);
+            ClientEvent::Invoked { op, kind, key, value, .. } => {
+                match *kind {
+                    "put" | "cas" => self.asks((fact.host, *op), key, Left::Value(*value)),
+                    "delete" => self.asks((fact.host, *op), key, Left::Nothing),
+                    _ => {}
+                }
                 Ok(())
             }
-            ClientEvent::Invoked { .. } | ClientEvent::Read { .. } => Ok(()),
-            ClientEvent::Returned { op, end, version, value, .. } => {
-                self.learns(fact.host, *op, *end, (*version, *value))
+            ClientEvent::Read { .. } => Ok(()),
+            ClientEvent::Returned { op, end, version, .. } => {
+                self.learns((fact.host, *op), *end, *version)
             }
             ClientEvent::ReadBack { key, found, .. } => self.reads(key, *found),
             ClientEvent::ReadBackFailed { key, .. } => self.cannot_read(key),
@@ -147,12 +223,17 @@ mod tests {
     fn ledger() -> AckedDurable {
         let mut check = AckedDurable::default();
         for op in 1..=3 {
-            check.asks(9, op, "k", op);
+            check.asks((9, op), "k", Left::Value(op));
         }
-        check.learns(9, 1, OpEnd::Ok, (5, 1)).unwrap();
-        check.learns(9, 2, OpEnd::Unknown, (0, 2)).unwrap();
-        check.learns(9, 3, OpEnd::Fail, (0, 3)).unwrap();
+        check.learns((9, 1), OpEnd::Ok, 5).unwrap();
+        check.learns((9, 2), OpEnd::Unknown, 0).unwrap();
+        check.learns((9, 3), OpEnd::Fail, 0).unwrap();
         check
+    }
+
+    fn deletes(check: &mut AckedDurable, op: u64, end: OpEnd, version: u64) {
+        check.asks((9, op), "k", Left::Nothing);
+        check.learns((9, op), end, version).unwrap();
     }
 
     #[test]
@@ -167,8 +248,8 @@ mod tests {
     #[test]
     fn the_newest_promise_counts_in_whatever_order_they_come() {
         let mut check = ledger();
-        check.asks(8, 1, "k", 1 << 32 | 1);
-        check.learns(8, 1, OpEnd::Ok, (4, 1 << 32 | 1)).unwrap();
+        check.asks((8, 1), "k", Left::Value(1 << 32 | 1));
+        check.learns((8, 1), OpEnd::Ok, 4).unwrap();
         assert!(check.reads("k", Some((4, 1 << 32 | 1))).is_err());
         check.reads("k", Some((5, 1))).unwrap();
     }
@@ -194,9 +275,59 @@ mod tests {
     }
 
     #[test]
-    fn one_version_for_two_values_is_found() {
+    fn one_version_for_two_writes_is_found() {
         let mut check = ledger();
-        check.asks(8, 1, "k", 1 << 32 | 1);
-        assert!(check.learns(8, 1, OpEnd::Ok, (5, 1 << 32 | 1)).is_err());
+        check.asks((8, 1), "k", Left::Value(1 << 32 | 1));
+        assert!(check.learns((8, 1), OpEnd::Ok, 5).is_err());
+        let mut check = ledger();
+        check.asks((8, 1), "k", Left::Nothing);
+        let text = check.learns((8, 1), OpEnd::Ok, 5).unwrap_err();
+        assert!(text.ends_with("and a delete were both acknowledged as version 5 of k"), "{text}");
+    }
+
+    #[test]
+    fn a_value_in_a_version_that_is_not_its_own_was_written_twice() {
+        let text = ledger().reads("k", Some((9, 1))).unwrap_err();
+        assert_eq!(
+            text,
+            "k reads as the value of client 0, op 1 in version 9, and it was acknowledged as \
+             version 5"
+        );
+    }
+
+    #[test]
+    fn a_deleted_key_may_be_missing_and_may_not_come_back() {
+        let mut check = ledger();
+        deletes(&mut check, 4, OpEnd::Ok, 7);
+        check.reads("k", None).unwrap();
+        check.reads("k", Some((8, 2))).expect("op 2 may have come after");
+        let back = check.reads("k", Some((5, 1))).unwrap_err();
+        assert_eq!(back, "k, acknowledged as deleted in version 7, reads as version 5");
+        assert!(check.reads("k", Some((7, 2))).unwrap_err().contains("a delete was acknowledged"));
+        assert!(check.cannot_read("k").is_err());
+    }
+
+    #[test]
+    fn a_delete_that_may_have_happened_excuses_a_missing_key() {
+        for end in [OpEnd::Unknown, OpEnd::Ok, OpEnd::Fail] {
+            let mut check = ledger();
+            deletes(&mut check, 4, end, if end == OpEnd::Ok { 4 } else { 0 });
+            check.reads("k", Some((5, 1))).unwrap();
+            let missing = check.reads("k", None);
+            assert_eq!(missing.is_ok(), end == OpEnd::Unknown, "{end:?}");
+        }
+        let mut check = ledger();
+        check.asks((9, 4), "k", Left::Nothing);
+        check.reads("k", None).expect("it is under way");
+    }
+
+    #[test]
+    fn a_write_after_a_delete_is_promised_again() {
+        let mut check = ledger();
+        deletes(&mut check, 4, OpEnd::Ok, 7);
+        check.asks((9, 5), "k", Left::Value(5));
+        check.learns((9, 5), OpEnd::Ok, 8).unwrap();
+        check.reads("k", Some((8, 5))).unwrap();
+        assert!(check.reads("k", None).is_err());
     }
 }

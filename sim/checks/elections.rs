@@ -4,7 +4,8 @@
 //! A term begins when the first node stands for it; asking beforehand (pre-vote) begins none. An
 //! election is needless if it begins after the first leader while no node is down or paused and no
 //! link between nodes is cut: nothing had failed, the protocol only believed so. What a fault
-//! leaves behind after its end, such as a late thread, does not excuse an election.
+//! leaves behind after its end, such as a late thread, does not excuse an election. The election of
+//! a node to which the leader hands leadership over is asked for, and not needless.
 //!
 //! Time without a leader is two measures in ms: `no_leader_total`, the sum, and `no_leader_max`,
 //! the longest stretch. There is a leader while some live node that is not paused leads the highest
@@ -25,8 +26,10 @@ use crate::{death, plain};
 pub fn word() -> CheckWord {
     CheckWord {
         word: "elections",
-        about: "measures elections, needless ones, changes of the leader, and time without one in \
-                ms: no_leader_total, no_leader_max",
+        about: "measures elections: elections, terms that began; needless_elections, those that \
+                began after the first leader while no node was down or paused and no link cut; \
+                leader_changes; no_leader_total and no_leader_max, all the time and the longest \
+                time without a leader, from the first leader to the end of the settling",
         claim: Claim::Measures,
         make: plain::<Elections>,
     }
@@ -49,6 +52,8 @@ pub(crate) struct Group {
     /// What each node is; dead ones are absent.
     pub(crate) states: BTreeMap<usize, State>,
     last_leader: Option<usize>,
+    /// The node to which leadership is handed over, and the term it is to win.
+    handed: Option<(usize, u64)>,
 }
 
 /// What a fact did to a group.
@@ -58,8 +63,17 @@ pub(crate) struct Turn {
     term_began: bool,
     /// The group has had a leader before.
     had_leader: bool,
+    /// The leader handed over to the node that begins the term.
+    asked_for: bool,
     /// Somebody leads who is not the leader before.
     leader_changed: bool,
+}
+
+impl Turn {
+    /// Whether a term began after the first leader, and no leader asked for it.
+    pub(crate) fn begins_without_need(&self) -> bool {
+        self.term_began && self.had_leader && !self.asked_for
+    }
 }
 
 impl Group {
@@ -70,7 +84,8 @@ impl Group {
         }
         self.states.insert(host, State { role, term });
         let had_leader = self.last_leader.is_some();
-        let mut turn = Turn { term_began, had_leader, leader_changed: false };
+        let asked_for = term_began && self.handed == Some((host, term));
+        let mut turn = Turn { term_began, had_leader, asked_for, leader_changed: false };
         if role == "leader" {
             let before = self.last_leader.replace(host);
             turn.leader_changed = before.is_some_and(|b| b != host);
@@ -111,6 +126,11 @@ impl Leadership {
             }
             RaftEvent::Candidate { term, .. } => ("candidate", *term),
             RaftEvent::Leader { term, .. } => ("leader", *term),
+            RaftEvent::TransferStarted { group, term, to } => {
+                let to = usize::try_from(to.saturating_sub(1)).unwrap_or(usize::MAX);
+                self.groups.entry(*group).or_default().handed = Some((to, term + 1));
+                return None;
+            }
             _ => return None,
         };
         let group = self.groups.entry(event.group()).or_default();
@@ -143,14 +163,15 @@ fn has_majority(nodes: usize, counts: impl Fn(usize) -> bool) -> bool {
 
 /// Times without something.
 #[derive(Debug, Default)]
-struct Gaps {
+pub(crate) struct Gaps {
     since: Option<Time>,
     total: Time,
     longest: Time,
 }
 
 impl Gaps {
-    fn now(&mut self, at: Time, there: bool) {
+    /// From `at` on it is there, or not.
+    pub(crate) fn now(&mut self, at: Time, there: bool) {
         match (there, self.since) {
             (false, None) => self.since = Some(at),
             (true, Some(_)) => {
@@ -161,8 +182,13 @@ impl Gaps {
         }
     }
 
+    /// Whether it is absent.
+    pub(crate) fn is_open(&self) -> bool {
+        self.since.is_some()
+    }
+
     /// Sum and longest up to a moment, the open one included.
-    fn until(&self, at: Time) -> (Time, Time) {
+    pub(crate) fn until(&self, at: Time) -> (Time, Time) {
         let open = self.since.map_or(0, |since| at - since);
         (self.total + open, self.longest.max(open))
     }
@@ -180,7 +206,7 @@ struct Elections {
 impl Elections {
     fn tally(&mut self, turn: &Turn, disturbed: bool) {
         self.elections += u64::from(turn.term_began);
-        self.needless += u64::from(turn.term_began && turn.had_leader && !disturbed);
+        self.needless += u64::from(turn.begins_without_need() && !disturbed);
         self.changes += u64::from(turn.leader_changed);
     }
 }
@@ -256,6 +282,23 @@ mod tests {
         check.tally(&later, false);
         check.tally(&Turn::default(), false);
         assert_eq!((check.elections, check.needless), (3, 1));
+    }
+
+    #[test]
+    fn an_election_that_the_leader_asked_for_is_not_needless() {
+        let hands = RaftEvent::TransferStarted { group: 1, term: 3, to: 2 };
+        let stands = |term| RaftEvent::Candidate { group: 1, term };
+        let needless = |host: usize, term| {
+            let mut leadership = Leadership::default();
+            leadership.groups.entry(1).or_default().becomes(0, "leader", 3);
+            leadership.note(&Fact { at: 5, host: 0, boot: 1, event: &hands });
+            let event = stands(term);
+            let turn = leadership.note(&Fact { at: 6, host, boot: 1, event: &event });
+            turn.expect("a term begins").begins_without_need()
+        };
+        assert!(!needless(1, 4));
+        assert!(needless(2, 4), "another node was not asked");
+        assert!(needless(1, 5), "the hand-over is long past");
     }
 
     #[test]

@@ -4,22 +4,33 @@
 //! A check sees facts and never acts. Its core is a small ledger that takes plain numbers, so that
 //! each can be tested without a cluster. Nodes are indices here and `n1`, `n2` ... in texts.
 
-use kernel::check::{Check, Fact};
+use kernel::check::{Check, Fact, Finding, View};
 use kernel::event::KernelEvent;
 use kernel::registry::CheckWord;
 
 mod acked_durable;
+mod command_repeated;
 mod commit_monotonic;
 mod converged;
+mod disk_full_waited;
 mod election_safety;
 mod elections;
+mod exactly_once;
 mod fsync_before_ack;
+mod glossary;
 mod latency;
+mod layers;
 mod leader_changed;
 mod leader_completeness;
 mod leader_within;
+mod leadership_transferred;
+mod lease_exclusive;
+mod lease_served;
+mod leases;
 mod log_matching;
+mod no_needless_election;
 mod one_vote_per_term;
+mod read_fresh;
 mod snapshot_installed;
 mod snapshot_starved;
 mod snapshots;
@@ -27,22 +38,33 @@ mod state_machine_safety;
 mod tail_lost;
 mod threads;
 mod wal;
+mod wal_bounded;
 
 /// Every check.
 pub fn words() -> Vec<CheckWord> {
     vec![
         acked_durable::word(),
+        command_repeated::word(),
         commit_monotonic::word(),
         converged::word(),
+        disk_full_waited::word(),
         election_safety::word(),
         elections::word(),
+        exactly_once::word(),
         fsync_before_ack::word(),
         latency::word(),
+        layers::word(),
         leader_changed::word(),
         leader_completeness::word(),
         leader_within::word(),
+        leadership_transferred::word(),
+        lease_exclusive::word(),
+        lease_served::word(),
+        leases::word(),
         log_matching::word(),
+        no_needless_election::word(),
         one_vote_per_term::word(),
+        read_fresh::word(),
         snapshot_installed::word(),
         snapshot_starved::word(),
         snapshots::word(),
@@ -50,7 +72,13 @@ pub fn words() -> Vec<CheckWord> {
         tail_lost::word(),
         threads::word(),
         wal::word(),
+        wal_bounded::word(),
     ]
+}
+
+/// What each measure means, by name.
+pub fn measures() -> Vec<(&'static str, &'static str)> {
+    glossary::MEASURES.to_vec()
 }
 
 /// Makes a check that takes no argument.
@@ -58,6 +86,38 @@ fn plain<C: Check + Default + 'static>(argument: Option<&str>) -> Result<Box<dyn
     match argument {
         None => Ok(Box::new(C::default())),
         Some(text) => Err(format!("it takes no argument; `({text})` is too much")),
+    }
+}
+
+/// What a `sometimes` looks for.
+trait Sighting: Default + Send {
+    /// Whether this fact is one.
+    fn sees(&mut self, fact: &Fact<'_>) -> bool;
+}
+
+/// Counts sightings. What follows the blackout does not count: no fault and no load is behind it.
+#[derive(Default)]
+struct Seen<S> {
+    sighting: S,
+    dark: bool,
+    count: u64,
+}
+
+impl<S: Sighting> Seen<S> {
+    fn note(&mut self, fact: &Fact<'_>) {
+        self.dark |= enters(fact, "blackout");
+        self.count += u64::from(!self.dark && self.sighting.sees(fact));
+    }
+}
+
+impl<S: Sighting> Check for Seen<S> {
+    fn observe(&mut self, fact: &Fact<'_>, _: &View<'_>) -> Result<(), Finding> {
+        self.note(fact);
+        Ok(())
+    }
+
+    fn count(&self) -> u64 {
+        self.count
     }
 }
 
@@ -91,7 +151,10 @@ fn death(fact: &Fact<'_>) -> Option<&'static str> {
 mod tests {
     use std::collections::BTreeSet;
 
+    use host::Event;
     use kernel::registry::Claim;
+
+    use super::*;
 
     #[test]
     fn each_word_stands_once_and_explains_itself() {
@@ -101,8 +164,36 @@ mod tests {
         for word in words {
             assert!(!word.about.is_empty(), "{}", word.word);
             let plain = (word.make)(None).is_ok();
-            assert!(plain || word.claim == Claim::Eventually, "{}", word.word);
+            let says_so = word.about.contains("in parentheses");
+            assert!(plain || says_so, "{}: what it needs is not explained", word.word);
+            assert!(plain || word.claim != Claim::Measures, "{}: nobody gives it one", word.word);
             assert!((word.make)(Some("nonsense")).is_err(), "{}", word.word);
         }
+    }
+
+    /// How often facts are seen, one host's after another's.
+    pub(crate) fn seen<S: Sighting>(facts: &[(usize, &dyn Event)]) -> u64 {
+        let mut seen = Seen::<S>::default();
+        for (host, event) in facts {
+            seen.note(&Fact { at: 1, host: *host, boot: 1, event: *event });
+        }
+        seen.count()
+    }
+
+    #[derive(Default)]
+    struct Pauses;
+
+    impl Sighting for Pauses {
+        fn sees(&mut self, fact: &Fact<'_>) -> bool {
+            matches!(fact.get(), Some(KernelEvent::Paused))
+        }
+    }
+
+    #[test]
+    fn sightings_count_until_the_blackout() {
+        let (seen_one, other) = (KernelEvent::Paused, KernelEvent::StopAsked);
+        let dark = KernelEvent::Phase { name: "blackout" };
+        assert_eq!(seen::<Pauses>(&[(0, &seen_one), (1, &other), (2, &seen_one)]), 2);
+        assert_eq!(seen::<Pauses>(&[(0, &seen_one), (0, &dark), (0, &seen_one)]), 1);
     }
 }

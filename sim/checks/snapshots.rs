@@ -13,7 +13,9 @@ use crate::plain;
 pub fn word() -> CheckWord {
     CheckWord {
         word: "snapshots",
-        about: "measures how many snapshots were taken and installed, and the longest one taken",
+        about: "measures snapshots: snapshots, how many a node took that became durable; \
+                snapshot_max, the longest from start to durability; snapshots_installed, how many \
+                came from a peer",
         claim: Claim::Measures,
         make: plain::<Snapshots>,
     }

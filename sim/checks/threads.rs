@@ -13,7 +13,8 @@ use crate::plain;
 pub fn word() -> CheckWord {
     CheckWord {
         word: "threads",
-        about: "measures how late consensus loops ran, and how often by more than a heartbeat",
+        about: "measures consensus loops: thread_late_max, how late one ran at worst; \
+                thread_late_count, how often one was late by more than a heartbeat",
         claim: Claim::Measures,
         make: plain::<Threads>,
     }

@@ -16,14 +16,16 @@ use crate::plain;
 pub fn word() -> CheckWord {
     CheckWord {
         word: "wal",
-        about: "measures the growth of log files, and what power losses took from files",
+        about: "measures log files: wal_segments_max and wal_bytes_max, the most files and bytes \
+                of one node; and power losses: tails_lost, those that took bytes; lost_bytes, how \
+                many in all; tail_cuts, torn ends of logs that nodes cut at their boot",
         claim: Claim::Measures,
         make: plain::<Wal>,
     }
 }
 
 /// Where nodes keep their log.
-const LOG: &str = "wal/";
+pub(crate) const LOG: &str = "wal/";
 
 #[derive(Default)]
 struct Wal {
@@ -97,6 +99,11 @@ mod tests {
         check.power_lost(96);
         let values: Vec<u64> = check.all(50).iter().map(|m| m.value).collect();
         assert_eq!(values, [3, 900, 1, 96, 0]);
+    }
+
+    #[test]
+    fn every_measure_is_explained() {
+        assert!(Wal::default().all(0).iter().all(|m| word().about.contains(m.name)));
     }
 
     #[test]

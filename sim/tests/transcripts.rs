@@ -1,22 +1,17 @@
 //! What people read, as golden text: the failing block of a planted defect, the story of the first storm as
-//! the README shows it, and every command that the README or a story prints, extracted and run. Digests are
-//! masked. `BLESS=1 cargo test` rewrites the golden files; the README's transcript is edited by hand.
+//! the README shows it, the shape of the tour, and every command that the README, the tour or a story
+//! prints, extracted and run. Digests are masked. `BLESS=1 cargo test` rewrites the golden files; the
+//! README's transcript is edited by hand.
 
-use std::path::Path;
-use std::process::{Command, Output};
+mod program;
 
-fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-}
+use std::fs;
+use std::process::Output;
+
+use program::{command, json, root, scratch};
 
 fn tank(arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_wavetank"))
-        .args(arguments)
-        .current_dir(root())
-        .env("NO_COLOR", "1")
-        .env_remove("MADSIM_TEST_SEED")
-        .output()
-        .expect("the program was built with the tests")
+    program::wavetank(arguments)
 }
 
 /// The text with every digest replaced.
@@ -50,7 +45,9 @@ fn transcripts(readme: &str) -> Vec<(String, String)> {
     blocks
         .filter_map(|b| {
             let (command, output) = b.split("```").next()?.split_once('\n')?;
-            Some((command.strip_prefix("$ ")?.to_string(), output.to_string()))
+            let command = command.strip_prefix("$ ")?;
+            // Those of another program are compared by that program's own tests.
+            command.starts_with("cargo tank ").then(|| (command.to_string(), output.to_string()))
         })
         .collect()
 }
@@ -62,7 +59,6 @@ fn the_readme_shows_what_the_program_prints() {
     assert!(!all.is_empty());
     for (command, expected) in all {
         let words: Vec<&str> = command.split_whitespace().collect();
-        assert_eq!(words[..2], ["cargo", "tank"], "{command}");
         let output = tank(&words[2..]);
         assert_eq!(
             masked(&String::from_utf8_lossy(&output.stdout)),
@@ -79,7 +75,8 @@ fn commands(text: &str) -> Vec<Vec<String>> {
         let rest = &text[i + "cargo tank ".len()..];
         let end = rest.find(['`', '\n', '#']).unwrap_or(rest.len());
         let words: Vec<String> = rest[..end].split_whitespace().map(str::to_string).collect();
-        let placeholder = |w: &String| w.chars().all(|c| c.is_ascii_uppercase()) || w.contains('<');
+        let placeholder =
+            |w: &String| w.chars().all(|c| c.is_ascii_uppercase()) || w.contains(['<', '[']);
         if !words.is_empty() && !words.iter().any(placeholder) {
             found.push(words);
         }
@@ -90,12 +87,13 @@ fn commands(text: &str) -> Vec<Vec<String>> {
 #[test]
 fn every_printed_command_runs() {
     let readme = std::fs::read_to_string(root().join("README.md")).unwrap();
-    let help = String::from_utf8_lossy(&tank(&[]).stdout).into_owned();
+    let help = String::from_utf8_lossy(&tank(&["--help"]).stdout).into_owned();
+    let tour = String::from_utf8_lossy(&tank(&[]).stdout).into_owned();
     let story = tank(&["run", "leader_crash", "--seed", "1"]);
     let story = String::from_utf8_lossy(&story.stdout).into_owned();
     let failing = std::fs::read_to_string(root().join("sim/tests/golden/vote_before_fsync.txt"));
     let mut seen = std::collections::BTreeSet::new();
-    for text in [readme, help, story, failing.unwrap_or_default()] {
+    for text in [readme, help, tour, story, failing.unwrap_or_default()] {
         seen.extend(commands(&text));
     }
     assert!(seen.len() >= 6, "{seen:?}");
@@ -106,7 +104,7 @@ fn every_printed_command_runs() {
         }
         if words[0] == "sweep" {
             // The command line is what is tested here, not a thousand seeds in a debug build.
-            let out = std::env::temp_dir().join(format!("wavetank-printed-{}", std::process::id()));
+            let out = scratch(&format!("printed-{}", words[1]));
             if let Some(range) = words.iter_mut().find(|w| w.contains("..")) {
                 *range = "0..2".to_string();
             }
@@ -116,5 +114,79 @@ fn every_printed_command_runs() {
         let code = tank(&arguments).status.code();
         let fine = if words.iter().any(|w| w == "--plant") { Some(1) } else { Some(0) };
         assert_eq!(code, fine, "cargo tank {}", words.join(" "));
+    }
+}
+
+/// The storms of the tour: (place, scenario, cure).
+fn storms() -> Vec<(u64, String, String)> {
+    let mut storms = Vec::new();
+    for entry in fs::read_dir(root().join("sim/scenarios")).unwrap() {
+        let path = entry.unwrap().path();
+        let text = fs::read_to_string(&path).unwrap();
+        let value = |key: &str| {
+            let line = text.lines().find_map(|l| l.strip_prefix(key)?.trim().strip_prefix('='));
+            line.map(|v| v.trim().trim_matches('"').to_string())
+        };
+        let name = path.file_stem().unwrap().to_string_lossy().into_owned();
+        if let Some(place) = value("tour") {
+            storms.push((place.parse().unwrap(), name, value("cure").expect("a storm has a cure")));
+        }
+    }
+    storms.sort();
+    storms
+}
+
+#[test]
+fn the_tour_shows_each_storm_above_its_cure_and_what_to_type_next() {
+    let output = tank(&[]);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let rows: Vec<Vec<&str>> = text
+        .lines()
+        .filter(|l| l.starts_with("  storm ") || l.starts_with("  cure "))
+        .map(|l| l.split_whitespace().take(3).collect())
+        .collect();
+    let storms = storms();
+    let pairs = storms.iter().flat_map(|(_, ill, cure)| [("storm", ill), ("cure", cure)]);
+    let expected: Vec<Vec<&str>> =
+        pairs.map(|(kind, name)| vec![kind, name.as_str(), "SHOWN"]).collect();
+    assert_eq!(rows, expected, "{text}");
+    let told = |l: &&str| l.starts_with("    ") || l.starts_with("  ! ");
+    let story = text.lines().skip_while(|l| !l.starts_with("  story ")).skip(1);
+    assert_eq!(story.take_while(told).count(), 15 + 1, "15 lines and a legend\n{text}");
+    assert_eq!(commands(&text).len(), 3, "{text}");
+    assert!(text.lines().count() <= 46, "{text}");
+    assert!(text.lines().all(|l| l.chars().count() <= 110), "{text}");
+    let asked = tank(&["tour"]);
+    assert_eq!(text, String::from_utf8_lossy(&asked.stdout), "with and without its name");
+    let lines = json("tour");
+    let told: Vec<(&str, &str)> = lines
+        .iter()
+        .map(|l| (l["scenario"].as_str().unwrap(), l["cure"]["scenario"].as_str().unwrap()))
+        .collect();
+    let expected: Vec<(&str, &str)> = storms.iter().map(|(_, i, c)| (&i[..], &c[..])).collect();
+    assert_eq!(told, expected);
+}
+
+#[test]
+fn a_folder_without_a_storm_has_no_tour() {
+    let dir = scratch("no_tour");
+    fs::create_dir_all(dir.join("sim/scenarios")).unwrap();
+    let scenario = root().join("sim/scenarios/leader_crash.toml");
+    fs::copy(scenario, dir.join("sim/scenarios/leader_crash.toml")).unwrap();
+    let output = command::<&str>(&dir, &[]).output().unwrap();
+    assert_eq!(output.status.code(), Some(64));
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert!(text.contains("there is no tour") && text.contains("cargo tank list"), "{text}");
+}
+
+#[test]
+fn every_measure_of_a_run_is_explained() {
+    let run = program::run("swarm --seed 7");
+    for name in run["measures"].as_object().unwrap().keys() {
+        let output = tank(&["explain", name]);
+        assert_eq!(output.status.code(), Some(0), "sim/checks/glossary.rs lacks `{name}`");
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(text.contains("   measure"), "{text}");
     }
 }

@@ -193,7 +193,8 @@ mod tests {
                     0 => sessions.open(index, limit),
                     1 => sessions.touch(id, index),
                     _ if sessions.all.contains_key(&id) => {
-                        sessions.remember(&by(id, sequence), Answer::Mismatch { version: 9 }, index);
+                        let answer = Answer::Mismatch { version: 9 };
+                        sessions.remember(&by(id, sequence), answer, index);
                     }
                     _ => {}
                 }

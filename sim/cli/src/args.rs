@@ -9,14 +9,17 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-/// The short help, which is also what the program says when it is asked nothing.
+/// The short help.
 pub const HELP: &str = "\
 Runs clusters of real node code in virtual time: one seed, one storm, the same every time.
 
-Usage: cargo tank <COMMAND> [OPTIONS]
+Usage: cargo tank [COMMAND] [OPTIONS]
+
+First:
+  tour      What there is to see, each storm beside its cure; also without a command
 
 One seed:
-  list      The words there are: scenarios, nodes, workloads, faults, checks, plants
+  list      The words there are: scenarios, nodes, workloads, faults, checks, plants, measures
   explain   What a word means, and its parameters
   show      A scenario with every value in force and where it comes from
   run       Run a scenario under one seed and tell its story
@@ -29,7 +32,7 @@ Upkeep:
   bless     Generate results/, or compare it with what would be generated
 
 Examples:
-  cargo tank list
+  cargo tank tour
   cargo tank run snapshot_starves_heartbeat --seed 7
   cargo tank sweep swarm --seeds 0..200
 
@@ -39,9 +42,20 @@ Exit codes: 0 pass or shown, 1 safety, 2 liveness, 3 node panic, 4 not determini
 74 input/output, 130 interrupted. Among several failures the lowest non-zero code wins.
 ";
 
+/// The short help of a program that is started like this. Another program's scenarios are its own, so
+/// the examples go.
+pub fn help(program: &str) -> String {
+    if HELP.contains(&format!("Usage: {program} ")) {
+        return HELP.to_string();
+    }
+    let (before, rest) = HELP.split_once("Examples:").expect("help has examples");
+    let after = rest.split_once("\n\n").map_or("", |(_, after)| after);
+    format!("{before}{after}").replace("cargo tank", program)
+}
+
 /// Everything that was typed.
 #[derive(Debug, Parser)]
-#[command(name = "cargo tank", bin_name = "cargo tank", version, override_help = HELP)]
+#[command(name = "cargo tank", bin_name = "cargo tank", version)]
 pub struct Arguments {
     /// What to do.
     #[command(subcommand)]
@@ -51,7 +65,9 @@ pub struct Arguments {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// The words there are: scenarios, nodes, workloads, faults, checks, plants.
+    /// What there is to see, each storm beside its cure; also without a command.
+    Tour(Tour),
+    /// The words there are: scenarios, nodes, workloads, faults, checks, plants, measures.
     List(List),
     /// What a word means, and its parameters.
     Explain(Explain),
@@ -90,6 +106,24 @@ pub enum TraceLevel {
     Full,
 }
 
+/// `tour`.
+#[derive(Debug, Args)]
+pub struct Tour {
+    /// The seed of all runs.
+    #[arg(long, value_parser = seed, default_value_t = crate::bless::SEED)]
+    pub seed: u64,
+    /// For people or machines.
+    #[arg(long, value_enum, default_value = "human")]
+    pub format: Format,
+}
+
+impl Default for Tour {
+    /// The tour of those who ask for nothing.
+    fn default() -> Tour {
+        Tour { seed: crate::bless::SEED, format: Format::Human }
+    }
+}
+
 /// `list`.
 #[derive(Debug, Args)]
 pub struct List {
@@ -101,7 +135,7 @@ pub struct List {
 /// `explain`.
 #[derive(Debug, Args)]
 pub struct Explain {
-    /// A node, workload, fault, check, plant, event or scenario.
+    /// A node, workload, fault, check, measure, plant, event or scenario.
     pub word: String,
 }
 
@@ -345,6 +379,14 @@ mod tests {
         let visible = command.get_subcommands().filter(|c| !c.is_hide_set());
         assert_eq!(listed, visible.map(|c| c.get_name()).collect::<Vec<_>>());
         Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn help_begins_commands_as_the_program_is_started() {
+        assert_eq!(help("cargo tank"), HELP);
+        let other = help("cargo run -p mine --");
+        assert!(other.contains("Usage: cargo run -p mine -- [COMMAND]"), "{other}");
+        assert!(!other.contains("cargo tank") && !other.contains("snapshot"), "{other}");
     }
 
     #[test]

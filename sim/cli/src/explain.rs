@@ -4,6 +4,7 @@
 //! A word that is none is wrong usage, and the answer names the nearest one.
 
 use host::settings::Field;
+use kernel::event::ClientEvent;
 use kernel::outcome::exit;
 use kernel::registry::{CheckWord, Registry};
 use kernel::scenario::Scenario;
@@ -36,7 +37,8 @@ fn words(registry: &Registry) -> Vec<&str> {
     let loads = registry.workloads.iter().map(|w| w.word);
     let faults = registry.faults.iter().map(|w| w.word);
     let checks = registry.checks.iter().map(|w| w.word);
-    let words = nodes.chain(plants).chain(loads).chain(faults).chain(checks);
+    let measures = registry.measures.iter().map(|m| m.0);
+    let words = nodes.chain(plants).chain(loads).chain(faults).chain(checks).chain(measures);
     words.chain(registry.event_words()).collect()
 }
 
@@ -60,10 +62,20 @@ fn entries(registry: &Registry, word: &str, paint: Paint) -> String {
     for check in registry.checks.iter().filter(|w| w.word == word) {
         text.push_str(&claim(check, paint));
     }
+    for (name, meaning) in registry.measures.iter().filter(|m| m.0 == word) {
+        let about = format!(
+            "{meaning} A scenario prints it first under [measure] columns, and may compare it under \
+             [shows] symptoms."
+        );
+        text.push_str(&entry("measure", name, &about, &[], paint));
+    }
     if registry.event_words().contains(&word) {
-        let about =
-            "Something that happens; a fault can wait for it: when = { event = WORD, nth = N }.";
-        text.push_str(&entry("event", word, about, &[], paint));
+        let who = recorded_by(registry, word);
+        let about = format!(
+            "Something that happens, recorded by {who}; a fault can wait for it: when = {{ event = \
+             \"{word}\", nth = 1, after = \"1ms\" }}."
+        );
+        text.push_str(&entry("event", word, &about, &[], paint));
     }
     for node in &registry.nodes {
         for (plant, about) in node.plants.iter().filter(|p| p.0 == word) {
@@ -72,6 +84,16 @@ fn entries(registry: &Registry, word: &str, paint: Paint) -> String {
         }
     }
     text
+}
+
+/// Who records an event.
+fn recorded_by(registry: &Registry, word: &str) -> String {
+    let node = registry.nodes.iter().find(|n| n.events.concat().contains(&word));
+    match node {
+        Some(node) => format!("node `{}`", node.word),
+        None if ClientEvent::WORDS.contains(&word) => "clients".to_string(),
+        None => "the simulator".to_string(),
+    }
 }
 
 fn head_fields() -> Vec<Field> {
@@ -114,7 +136,12 @@ fn parameters(fields: &[Field]) -> String {
 
 fn claim(check: &CheckWord, paint: Paint) -> String {
     let kind = format!("check, {}", check.claim.word());
-    entry(&kind, check.word, check.about, &[], paint)
+    let mut text = entry(&kind, check.word, check.about, &[], paint);
+    // A check that must have an argument says so, with an example, when it gets none.
+    if let Err(why) = (check.make)(None) {
+        text.push_str(&format!("\n  argument: {why}\n"));
+    }
+    text
 }
 
 fn scenario(s: &Scenario, paint: Paint) -> String {
@@ -131,6 +158,9 @@ fn scenario(s: &Scenario, paint: Paint) -> String {
         let symptoms: Vec<&str> = shows.symptoms.iter().map(|x| x.0.as_str()).collect();
         rows.push(row(["shows", &symptoms.join(", ")]));
         rows.push(row(["cure", shows.cure.as_deref().unwrap_or("-")]));
+        if shows.tour > 0 {
+            rows.push(row(["tour", &format!("storm {}", shows.tour)]));
+        }
     }
     rows.push(vec![
         "ci".to_string(),

@@ -30,27 +30,28 @@ mod sweep;
 mod table;
 mod tally;
 mod terminal;
+mod tour;
 mod verify;
 mod witness;
 
-use clap::Parser;
 use clap::error::ErrorKind;
+use clap::{CommandFactory, FromArgMatches};
 use kernel::outcome::exit;
 use kernel::registry::Registry;
 
-use crate::args::{Arguments, Command, HELP};
+use crate::args::{Arguments, Command, Tour};
 use crate::session::{Failure, Session};
 
 /// Runs the program with the words of this registry; the result is its exit code.
 pub fn main(registry: Registry) -> i32 {
-    let arguments = match Arguments::try_parse() {
+    let program = registry.program();
+    let command = Arguments::command().bin_name(program).override_help(args::help(program));
+    let parsed = command.try_get_matches().and_then(|m| Arguments::from_arg_matches(&m));
+    let arguments = match parsed {
         Ok(arguments) => arguments,
         Err(error) => return refuse(&error),
     };
-    let Some(command) = arguments.command else {
-        terminal::out(HELP);
-        return exit::OK;
-    };
+    let command = arguments.command.unwrap_or_else(|| Command::Tour(Tour::default()));
     let session = Session::new(kernel::run::leak(registry));
     match dispatch(&session, command) {
         Ok(code) => code,
@@ -63,6 +64,7 @@ pub fn main(registry: Registry) -> i32 {
 
 fn dispatch(session: &Session, command: Command) -> Result<i32, Failure> {
     match command {
+        Command::Tour(args) => tour::tour(session, &args),
         Command::List(args) => list::list(session, &args),
         Command::Explain(args) => explain::explain(session, &args),
         Command::Show(args) => show::show(session, &args),

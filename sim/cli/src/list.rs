@@ -1,9 +1,11 @@
 //! `list`: the words there are. In JSON `{scenarios: [{name, title}], studies, nodes, workloads, faults,
-//! checks, plants}`, where all but scenarios are lists of words.
+//! checks, plants, measures}`, where all but scenarios are lists of words. For people a check that takes an
+//! argument is followed by `(..)`.
 //!
 //! The lists are the registry's own, so a word that is listed is a word that works; `explain` tells more.
 
 use kernel::outcome::exit;
+use kernel::registry::CheckWord;
 use serde_json::json;
 
 use crate::args::{Format, List};
@@ -41,20 +43,27 @@ fn as_json(session: &Session, scenarios: &[(String, String)]) -> serde_json::Val
         "faults": words.faults.iter().map(|w| w.word).collect::<Vec<_>>(),
         "checks": words.checks.iter().map(|w| w.word).collect::<Vec<_>>(),
         "plants": plants,
+        "measures": words.measures.iter().map(|m| m.0).collect::<Vec<_>>(),
     })
 }
 
 fn as_text(session: &Session, scenarios: &[(String, String)]) -> String {
     let words = session.registry;
     let paint = Paint::stdout();
-    let claims = words.checks.iter().map(|c| (c.word, c.about));
-    let sections: [(&str, Vec<(&str, &str)>); 6] = [
+    let named = |check: &CheckWord| match (check.make)(None) {
+        Ok(_) => check.word.to_string(),
+        Err(_) => format!("{}(..)", check.word),
+    };
+    let claims: Vec<String> = words.checks.iter().map(named).collect();
+    let claims = claims.iter().zip(&words.checks).map(|(name, c)| (name.as_str(), c.about));
+    let sections: [(&str, Vec<(&str, &str)>); 7] = [
         ("scenarios", scenarios.iter().map(|(n, t)| (n.as_str(), t.as_str())).collect()),
         ("nodes", words.nodes.iter().map(|w| (w.word, w.about)).collect()),
         ("workloads", words.workloads.iter().map(|w| (w.word, w.about)).collect()),
         ("faults", words.faults.iter().map(|w| (w.word, w.about)).collect()),
         ("checks", claims.collect()),
         ("plants", words.nodes.iter().flat_map(|n| n.plants).copied().collect()),
+        ("measures", words.measures.clone()),
     ];
     let mut text = String::new();
     for (heading, entries) in sections {
@@ -67,6 +76,6 @@ fn as_text(session: &Session, scenarios: &[(String, String)]) -> String {
         text.push_str(&table(rows.collect(), 2, None));
         text.push('\n');
     }
-    text.push_str("`cargo tank explain WORD` says more about one of them.\n");
+    text.push_str(&format!("`{} explain WORD` says more about one of them.\n", words.program()));
     text
 }

@@ -1,4 +1,4 @@
-//! How far a sweep is, on stderr: on a terminal one line that is rewritten in place, elsewhere a plain line
+//! How far a sweep or a tour is, on stderr: on a terminal one line that is rewritten in place, elsewhere a plain line
 //! every few seconds, so that a CI log neither fills nor falls silent. Results go to stdout and never mix
 //! with it; what remains is estimated from the pace so far.
 
@@ -10,6 +10,8 @@ use crate::terminal::{err, grouped};
 /// A line of progress.
 pub struct Progress {
     name: String,
+    /// What is counted.
+    noun: &'static str,
     total: u64,
     begun: Instant,
     last: Instant,
@@ -23,7 +25,16 @@ impl Progress {
     pub fn new(name: &str, total: u64) -> Progress {
         let (terminal, now) = (io::stderr().is_terminal(), Instant::now());
         let pause = Duration::from_millis(if terminal { 100 } else { 5_000 });
-        Progress { name: name.into(), total, begun: now, last: now, pause, terminal, drawn: false }
+        let (name, noun) = (name.to_string(), "seeds");
+        Progress { name, noun, total, begun: now, last: now, pause, terminal, drawn: false }
+    }
+
+    /// Nothing is done yet of a few long runs: each is told at once on a terminal, and none elsewhere.
+    pub fn of_runs(name: &str, total: u64) -> Progress {
+        let mut progress = Progress::new(name, total);
+        progress.noun = "runs";
+        progress.pause = if progress.terminal { Duration::ZERO } else { Duration::MAX };
+        progress
     }
 
     /// So many seeds are done, and so many of them failed.
@@ -32,7 +43,8 @@ impl Progress {
             return;
         }
         self.last = Instant::now();
-        let line = line(&self.name, done, self.total, failed, self.begun.elapsed());
+        let of = (self.total, self.noun);
+        let line = line(&self.name, done, of, failed, self.begun.elapsed());
         if self.terminal {
             err(&format!("\r\x1b[2K{line}"));
             self.drawn = true;
@@ -50,12 +62,12 @@ impl Progress {
     }
 }
 
-fn line(name: &str, done: u64, total: u64, failed: u64, spent: Duration) -> String {
+fn line(name: &str, done: u64, (total, noun): (u64, &str), failed: u64, spent: Duration) -> String {
     let rate = done as f64 / spent.as_secs_f64().max(1e-3);
     let left = (total - done.min(total)) as f64 / rate.max(1e-9);
     let left = if done == 0 { "?".to_string() } else { format!("{left:.0} s") };
     format!(
-        "{name}  {} of {} seeds  {rate:.1}/s  {left} left  {failed} failed",
+        "{name}  {} of {} {noun}  {rate:.1}/s  {left} left  {failed} failed",
         grouped(done),
         grouped(total)
     )
@@ -67,8 +79,8 @@ mod tests {
 
     #[test]
     fn a_line_says_how_far_and_how_long() {
-        let text = line("swarm", 500, 2_000, 1, Duration::from_secs(10));
+        let text = line("swarm", 500, (2_000, "seeds"), 1, Duration::from_secs(10));
         assert_eq!(text, "swarm  500 of 2 000 seeds  50.0/s  30 s left  1 failed");
-        assert!(line("swarm", 0, 9, 0, Duration::ZERO).contains("? left"));
+        assert!(line("swarm", 0, (9, "runs"), 0, Duration::ZERO).contains("? left"));
     }
 }

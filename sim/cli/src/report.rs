@@ -55,7 +55,7 @@ impl Page<'_> {
         }
         parts.extend(self.symptoms());
         parts.extend(self.plan());
-        parts.extend(self.story());
+        parts.extend(self.story(story::LINES_MAX));
         parts.extend(self.measures());
         parts.push(self.foot());
         parts.join("\n")
@@ -130,15 +130,16 @@ impl Page<'_> {
         Some(text)
     }
 
-    fn story(&self) -> Option<String> {
+    /// The lines that matter, so many at most; `None` without a trace.
+    pub fn story(&self, most: usize) -> Option<String> {
         let trace = &self.outcome.trace;
         if trace.is_empty() {
             return None;
         }
         let choice = match self.deciding() {
-            Some(violation) => story::before(trace, violation),
-            None if self.scenario.shows.is_some() => story::around_election(trace),
-            None => story::around_fault(trace),
+            Some(violation) => story::before(trace, violation, most),
+            None if self.scenario.shows.is_some() => story::around_election(trace, most),
+            None => story::around_fault(trace, most),
         };
         Some(story::render(trace, &choice, self.paint))
     }
@@ -188,7 +189,11 @@ impl Page<'_> {
             percent(o.poll_tax_ppm),
         ));
         text.push_str(&self.tax());
-        text.push_str(&format!("  again      {}\n", again(self.asked, o.seed, self.changes)));
+        let (program, asked) = (self.registry.program(), quoted(self.asked));
+        let (seed, typed) = (o.seed, self.changes.typed());
+        text.push_str(&format!(
+            "  again      {program} run {asked} --seed {seed}{typed} --trace full\n"
+        ));
         text
     }
 
@@ -205,11 +210,6 @@ impl Page<'_> {
         };
         format!("  warning    {line}\n")
     }
-}
-
-/// The command that does it again.
-fn again(asked: &str, seed: u64, changes: &Changes) -> String {
-    format!("cargo tank run {} --seed {seed}{} --trace full", quoted(asked), changes.typed())
 }
 
 fn percent(ppm: u64) -> String {

@@ -14,9 +14,9 @@ use crate::terminal::{Paint, instant};
 
 /// Lines of a story at most.
 pub const LINES_MAX: usize = 20;
-/// Of a failure's story, how many are the culprit's own, however long ago.
+/// Of a failure's story of that length, how many are the culprit's own, however long ago.
 const OWN_MAX: usize = 8;
-/// Of any other story, how many lead up to an election, and to a fault.
+/// Of any other story of that length, how many lead up to an election, and to a fault.
 const BEFORE_ELECTION: usize = 9;
 const BEFORE_FAULT: usize = 5;
 /// Up to so many nodes have a wide column each.
@@ -36,8 +36,8 @@ pub struct Choice {
     pub loud: BTreeSet<usize>,
 }
 
-/// What led to a violation.
-pub fn before(trace: &[Line], violation: &Violation) -> Choice {
+/// What led to a violation, in so many lines at most.
+pub fn before(trace: &[Line], violation: &Violation, most: usize) -> Choice {
     let until = trace.partition_point(|l| l.at <= violation.at_ns);
     let past = &trace[..until];
     let culprit = past.iter().rposition(|l| {
@@ -53,31 +53,32 @@ pub fn before(trace: &[Line], violation: &Violation) -> Choice {
         |mut lines: Vec<usize>, most: usize| lines.split_off(lines.len().saturating_sub(most));
     let lines =
         |told: &dyn Fn(&Line) -> bool| (0..past.len()).filter(|i| told(&past[*i])).collect();
-    let mut chosen = last(lines(&own), OWN_MAX);
+    let mut chosen = last(lines(&own), OWN_MAX * most / LINES_MAX);
     let others = lines(&|l| l.weight >= Weight::Story && !own(l));
-    chosen.extend(last(others, LINES_MAX - chosen.len()));
+    chosen.extend(last(others, most - chosen.len()));
     chosen.sort_unstable();
     choice(trace, chosen, culprit)
 }
 
-/// What an illness is about.
-pub fn around_election(trace: &[Line]) -> Choice {
-    around(trace, election(before_blackout(trace)), BEFORE_ELECTION)
+/// What an illness is about, in so many lines at most.
+pub fn around_election(trace: &[Line], most: usize) -> Choice {
+    around(trace, election(before_blackout(trace)), BEFORE_ELECTION, most)
 }
 
-/// What any other run is about.
-pub fn around_fault(trace: &[Line]) -> Choice {
+/// What any other run is about, in so many lines at most.
+pub fn around_fault(trace: &[Line], most: usize) -> Choice {
     match trace.iter().position(|l| l.source == "fault") {
-        Some(fault) => around(trace, Some(fault), BEFORE_FAULT),
-        None => around_election(trace),
+        Some(fault) => around(trace, Some(fault), BEFORE_FAULT, most),
+        None => around_election(trace, most),
     }
 }
 
-fn around(trace: &[Line], anchor: Option<usize>, before: usize) -> Choice {
+fn around(trace: &[Line], anchor: Option<usize>, before: usize, most: usize) -> Choice {
     let all: Vec<usize> = worth(before_blackout(trace)).collect();
     let at = anchor.map_or(all.len(), |anchor| all.partition_point(|i| *i < anchor));
-    let from = at.saturating_sub(if anchor.is_some() { before } else { LINES_MAX });
-    let to = (from + LINES_MAX).min(all.len());
+    let lead = if anchor.is_some() { before * most / LINES_MAX } else { most };
+    let from = at.saturating_sub(lead);
+    let to = (from + most).min(all.len());
     choice(trace, all[from..to].to_vec(), anchor)
 }
 
@@ -184,7 +185,7 @@ mod tests {
         trace[25] = line(25, "n1", "crash", Weight::Story, "#.");
         trace.push(line(30, "n2", "vote", Weight::Detail, ".."));
         trace.push(line(31, "n1", "later", Weight::Story, ".."));
-        let choice = before(&trace, &violation(30, "n2"));
+        let choice = before(&trace, &violation(30, "n2"), LINES_MAX);
         assert_eq!(choice.lines, (11..=30).collect::<Vec<_>>());
         assert_eq!(choice.loud, BTreeSet::from([25, 30]));
     }
@@ -196,9 +197,10 @@ mod tests {
         trace.extend((2..40).map(|i| line(i, "n1", "work", Weight::Story, "L.")));
         trace.push(line(40, "n2", "candidate", Weight::Story, "LC"));
         trace.extend((41..60).map(|i| line(i, "n2", "work", Weight::Story, "LC")));
-        let choice = around_election(&trace);
+        let choice = around_election(&trace, LINES_MAX);
         assert_eq!(choice.lines, (31..51).collect::<Vec<_>>());
         assert_eq!(choice.loud, BTreeSet::from([40]));
+        assert_eq!(around_election(&trace, 10).lines, (36..46).collect::<Vec<_>>());
     }
 
     #[test]
@@ -209,15 +211,15 @@ mod tests {
         let mut blackout = line(10, "n1", "blackout", Weight::Story, "##");
         blackout.source = "phase";
         trace.extend([blackout, line(11, "n1", "work", Weight::Story, "..")]);
-        assert_eq!(around_fault(&trace).lines, (4..10).collect::<Vec<_>>());
+        assert_eq!(around_fault(&trace, LINES_MAX).lines, (4..10).collect::<Vec<_>>());
     }
 
     #[test]
     fn without_an_election_the_end_is_told() {
         let trace: Vec<Line> =
             (0..30).map(|i| line(i, "n1", "work", Weight::Story, "L.")).collect();
-        assert_eq!(around_election(&trace).lines, (10..30).collect::<Vec<_>>());
-        assert_eq!(around_election(&[]).lines, Vec::<usize>::new());
+        assert_eq!(around_election(&trace, LINES_MAX).lines, (10..30).collect::<Vec<_>>());
+        assert_eq!(around_election(&[], LINES_MAX).lines, Vec::<usize>::new());
     }
 
     #[test]
@@ -226,7 +228,7 @@ mod tests {
             line(20_288_114_000, "n1", "candidate", Weight::Story, "C...."),
             line(20_301_305_000, "n3", "crash", Weight::Story, "C.#.."),
         ];
-        let choice = before(&trace, &violation(20_301_305_000, "n3"));
+        let choice = before(&trace, &violation(20_301_305_000, "n3"), LINES_MAX);
         let text = render(&trace, &choice, Paint::Off);
         let want = [
             "  story                                    n1  n2  n3  n4  n5",

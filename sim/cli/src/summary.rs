@@ -17,6 +17,8 @@ use crate::terminal::{Paint, grouped};
 pub struct Summary<'a> {
     /// The scenario as it was asked for: a name or a path.
     pub asked: &'a str,
+    /// How the program is started.
+    pub program: &'a str,
     /// The scenario.
     pub scenario: &'a Scenario,
     /// What was changed.
@@ -65,7 +67,8 @@ impl Summary<'_> {
 
     fn failures(&self, paint: Paint) -> String {
         let again = |seed: u64| {
-            format!("cargo tank run {} --seed {seed}{}", quoted(self.asked), self.changes.typed())
+            let (program, asked) = (self.program, quoted(self.asked));
+            format!("{program} run {asked} --seed {seed}{}", self.changes.typed())
         };
         let failures = &self.tally.failures;
         let rows = failures.iter().map(|f| row([&f.what, &f.check, &again(f.seed)])).collect();

@@ -48,6 +48,7 @@ struct Order<'a> {
 /// A sweep as it goes: shared with the interrupt, which may have to speak for it.
 struct Board {
     asked: String,
+    program: &'static str,
     scenario: Arc<Scenario>,
     args: Arc<Sweep>,
     seeds: Range<u64>,
@@ -160,6 +161,7 @@ impl Order<'_> {
         }
         Ok(Board {
             asked: self.asked.clone(),
+            program: self.session.registry.program(),
             scenario: self.scenario.clone(),
             args: Arc::new(self.args.clone()),
             seeds: self.seeds.clone(),
@@ -240,6 +242,7 @@ impl Board {
             Format::Json => format!("{}\n", self.tally.summary(&self.scenario, seconds, code)),
             Format::Human => Summary {
                 asked: &self.asked,
+                program: self.program,
                 scenario: &self.scenario,
                 changes: &self.args.changes,
                 seeds: self.seeds.clone(),

@@ -120,8 +120,9 @@ impl Case<'_> {
                 let verdict = paint.bad("NOT DETERMINISTIC");
                 let typed = self.args.changes.typed();
                 let asked = quoted(&self.args.scenario);
+                let program = self.session.registry.program();
                 format!(
-                    "{verdict}  {name} seed {seed}\n  {}\n  again  cargo tank verify {asked} --seed \
+                    "{verdict}  {name} seed {seed}\n  {}\n  again  {program} verify {asked} --seed \
                      {seed}{typed}\n",
                     text.trim_end().replace('\n', "\n  ")
                 )

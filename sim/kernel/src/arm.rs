@@ -48,12 +48,7 @@ impl Arm for SimArm {
         let Some(mut world) = self.world() else { return NEVER };
         let (w, host) = (&mut *world, self.host);
         match op {
-            Op::Sleep { until } => {
-                let ticket = w.slot(host, Waits::Sleep);
-                let at = w.hosts[host].clock.true_time(until).max(w.now());
-                w.schedule(at, crate::world::Due::Complete(ticket));
-                ticket
-            }
+            Op::Sleep { until } => w.submit_sleep(host, until),
             Op::Open { path, mode } => w.open(host, &path, mode),
             Op::Append { file, data, class } => w.append(host, file, data, class),
             Op::WriteAt { file, extents, class } => w.write_at(host, file, &extents, class),
@@ -102,7 +97,7 @@ impl Arm for SimArm {
 
     fn wall(&self) -> Wall {
         let world = self.shared.world_if_any();
-        world.map_or(Wall(0), |w| w.hosts[self.host].clock.wall(w.now()))
+        world.map_or(Wall(0), |mut w| w.read_wall(self.host))
     }
 
     fn thread(&self, name: &'static str) -> ThreadId {

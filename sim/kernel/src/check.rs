@@ -140,6 +140,8 @@ pub enum Unit {
     Rate,
     /// A plain number.
     Count,
+    /// The value is in thousandths.
+    Ratio,
 }
 
 impl Unit {
@@ -150,6 +152,7 @@ impl Unit {
             Unit::Bytes => "bytes",
             Unit::Rate => "1/s",
             Unit::Count => "count",
+            Unit::Ratio => "ratio",
         }
     }
 }
@@ -170,7 +173,7 @@ impl Measure {
     pub fn number(&self) -> f64 {
         match self.unit {
             Unit::Time => self.value as f64 / 1e6,
-            Unit::Rate => self.value as f64 / 1e3,
+            Unit::Rate | Unit::Ratio => self.value as f64 / 1e3,
             Unit::Bytes | Unit::Count => self.value as f64,
         }
     }

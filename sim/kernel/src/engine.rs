@@ -263,6 +263,7 @@ impl World {
         if self.hosts[host].boot != boot || !self.hosts[host].live {
             return;
         }
+        let (asked, line) = (self.hosts[host].stopping, self.hosts[host].stopped_by);
         self.crash(host);
         self.outbox.pop();
         if let Some(why) = &error
@@ -271,6 +272,13 @@ impl World {
             self.panic = Some(format!("{} gave up: {why}", self.hosts[host].name));
         }
         self.outbox.push((host, KernelEvent::Exited { error }));
+        if asked {
+            self.effects[line] += 1;
+            // The fault that asked may have ended while the node still stopped.
+            if self.hosts[host].downs == 0 {
+                self.boot(host);
+            }
+        }
     }
 
     fn panicked(&mut self, host: usize, boot: u32, text: String) {

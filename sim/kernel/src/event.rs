@@ -38,6 +38,8 @@ pub enum KernelEvent {
     DiskGoesOn { ns: Time },
     /// A fault of the plan acted.
     Fault { kind: String, text: String },
+    /// A fault of this kind no longer acts on this host; said where nothing else shows it.
+    FaultOver { kind: &'static str },
 }
 
 impl KernelEvent {
@@ -56,6 +58,7 @@ impl KernelEvent {
         "disk_stalled",
         "disk_goes_on",
         "fault",
+        "fault_over",
     ];
 }
 
@@ -63,7 +66,7 @@ impl Event for KernelEvent {
     fn source(&self) -> &'static str {
         match self {
             KernelEvent::Phase { .. } => "phase",
-            KernelEvent::Fault { .. } => "fault",
+            KernelEvent::Fault { .. } | KernelEvent::FaultOver { .. } => "fault",
             _ => "host",
         }
     }
@@ -84,6 +87,7 @@ impl Event for KernelEvent {
             KernelEvent::DiskStalled => "disk_stalled",
             KernelEvent::DiskGoesOn { .. } => "disk_goes_on",
             KernelEvent::Fault { .. } => "fault",
+            KernelEvent::FaultOver { .. } => "fault_over",
         }
     }
 
@@ -111,6 +115,7 @@ impl Event for KernelEvent {
                 format!("disk goes on after {} ms", host::unit::millis(*ns))
             }
             KernelEvent::Fault { kind, text } => format!("{kind} {text}"),
+            KernelEvent::FaultOver { kind } => format!("{kind} is over"),
         }
     }
 
@@ -125,6 +130,7 @@ impl Event for KernelEvent {
                 facts.num(*to as u64)
             }
             KernelEvent::Fault { kind, text } => facts.word(kind).word(text),
+            KernelEvent::FaultOver { kind } => facts.word(kind),
             _ => facts,
         };
     }

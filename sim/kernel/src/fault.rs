@@ -3,10 +3,12 @@
 //! to end, and every effect it has is counted.
 
 use host::Rng;
+use host::unit::{Rate, Ratio, Size};
 
 use crate::Time;
+use crate::event::KernelEvent;
 use crate::model::files::Survivor;
-use crate::world::World;
+use crate::world::{Slow, World};
 
 /// What goes wrong.
 pub trait Fault: Send + Sync {
@@ -29,9 +31,14 @@ pub struct Control<'a> {
 }
 
 impl Control<'_> {
-    /// How many hosts run the node under test.
+    /// How many hosts run the node under test; they come first.
     pub fn nodes(&self) -> usize {
         self.world.nodes
+    }
+
+    /// How many hosts there are, those of clients included.
+    pub fn hosts(&self) -> usize {
+        self.world.hosts.len()
     }
 
     /// A host's name.
@@ -63,7 +70,8 @@ impl Control<'_> {
         self.effect(effects);
     }
 
-    /// Starts the host's node, unless another fault still keeps it down.
+    /// Starts the host's node, unless another fault still keeps it down. One that is still stopping is
+    /// started when it has stopped.
     pub fn boot(&mut self, host: usize) {
         let machine = &mut self.world.hosts[host];
         machine.downs = machine.downs.saturating_sub(1);
@@ -72,10 +80,11 @@ impl Control<'_> {
         }
     }
 
-    /// Asks the node to stop gracefully.
+    /// Asks the node to stop gracefully. Once it has ended it stays down until every fault that wants it
+    /// down has ended; `boot` is this one's end. A stop that ends by itself is an effect.
     pub fn stop(&mut self, host: usize) {
-        self.world.ask_stop(host);
-        self.effect(1);
+        self.world.hosts[host].downs += 1;
+        self.world.ask_stop(host, self.line);
     }
 
     /// The process no longer runs; connections and disk go on.
@@ -111,6 +120,75 @@ impl Control<'_> {
     /// It works again.
     pub fn unstall_disk(&mut self, host: usize) {
         self.world.unstall_disk(host);
+    }
+
+    /// Frames from `from` to `to` take so much longer (ns), at no more than this bandwidth (zero: as it
+    /// is). Overlapping latencies add up, and the lowest bandwidth counts.
+    pub fn slow_link(&mut self, from: usize, to: usize, adds_ns: u64, bandwidth: Rate) {
+        self.world.slow_link((from, to), self.line, Slow { adds_ns, bandwidth });
+    }
+
+    /// Undoes what this line did with `slow_link`.
+    pub fn unslow_link(&mut self, from: usize, to: usize) {
+        self.world.unslow_link((from, to), self.line);
+    }
+
+    /// Frames from `from` to `to` are lost with this share; where several say so, the highest counts.
+    pub fn lose_frames(&mut self, from: usize, to: usize, loss: Ratio) {
+        self.world.lose_frames((from, to), self.line, loss);
+    }
+
+    /// Undoes what this line did with `lose_frames`.
+    pub fn keep_frames(&mut self, from: usize, to: usize) {
+        self.world.keep_frames((from, to), self.line);
+    }
+
+    /// The device that serves the host works at a `factor`-th of its speed; where several say so, the
+    /// slowest counts.
+    pub fn slow_disk(&mut self, host: usize, factor: u64) {
+        self.world.slow_disk(host, self.line, factor);
+    }
+
+    /// Undoes what this line did with `slow_disk`.
+    pub fn unslow_disk(&mut self, host: usize) {
+        self.world.unslow_disk(host, self.line);
+    }
+
+    /// The host's disk has room for so many more bytes and no more.
+    pub fn fill_disk(&mut self, host: usize, leaves: Size) {
+        self.world.fill_disk(host, self.line, leaves);
+    }
+
+    /// Undoes what this line did with `fill_disk`.
+    pub fn unfill_disk(&mut self, host: usize) {
+        self.world.unfill_disk(host, self.line);
+    }
+
+    /// The host's clocks run fast by so many parts per million beside their own drift; these add up.
+    pub fn drift_clock(&mut self, host: usize, ppm: i64) {
+        self.world.drift_clock(host, self.line, ppm);
+    }
+
+    /// Undoes what this line did with `drift_clock`.
+    pub fn undrift_clock(&mut self, host: usize) {
+        self.world.undrift_clock(host, self.line);
+    }
+
+    /// The host's wall clock jumps by so many nanoseconds.
+    pub fn step_clock(&mut self, host: usize, ns: i64) {
+        self.world.step_clock(host, self.line, ns);
+    }
+
+    /// Its wall clock jumps back by what this line made it jump.
+    pub fn unstep_clock(&mut self, host: usize) {
+        self.world.unstep_clock(host, self.line);
+    }
+
+    /// Tells the story that a fault of this kind is over for these hosts, where nothing else does.
+    pub fn over(&mut self, kind: &'static str, hosts: &[usize]) {
+        for host in hosts {
+            self.world.outbox.push((*host, KernelEvent::FaultOver { kind }));
+        }
     }
 
     /// Books effects of this act.

@@ -1,6 +1,7 @@
-//! Where words are found: in the nearest ancestor folder that has `sim/scenarios`, else among the copies
-//! compiled into the program. An argument that ends in `.toml` is a path. A scenario names its profile by
-//! word only, so no file can pull in another by path.
+//! Where words are found: in the nearest ancestor folder that has `sim/scenarios` (or the scenarios of the
+//! registry's own home), else among the copies compiled into the program; so are profiles where that home
+//! has none. An argument that ends in `.toml` is a path. A scenario names its profile by word only, so no
+//! file can pull in another by path.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -33,7 +34,8 @@ impl Library {
     pub fn find(registry: &'static Registry) -> Library {
         let here = std::env::current_dir().ok();
         let root = here.as_deref().into_iter().flat_map(Path::ancestors);
-        let root = root.map(Path::to_path_buf).find(|dir| dir.join("sim/scenarios").is_dir());
+        let scenarios = Path::new(registry.home()).join("scenarios");
+        let root = root.map(Path::to_path_buf).find(|dir| dir.join(&scenarios).is_dir());
         Library { registry, root }
     }
 
@@ -47,9 +49,20 @@ impl Library {
         self.root.as_deref()
     }
 
+    /// Where results are kept: beside `sim`, and in any other home.
+    pub fn results(&self) -> Option<PathBuf> {
+        self.root.as_ref().map(|root| root.join(self.registry.home).join("results"))
+    }
+
+    /// A folder of the registry's home, if there is one.
+    fn folder(&self, folder: &str) -> Option<PathBuf> {
+        let folder = self.root.as_ref()?.join(self.registry.home()).join(folder);
+        folder.is_dir().then_some(folder)
+    }
+
     fn names(&self, folder: &str, builtin: &[Builtin]) -> Vec<String> {
-        let mut names: Vec<String> = match &self.root {
-            Some(root) => fs::read_dir(root.join("sim").join(folder))
+        let mut names: Vec<String> = match self.folder(folder) {
+            Some(folder) => fs::read_dir(folder)
                 .into_iter()
                 .flatten()
                 .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
@@ -92,16 +105,12 @@ impl Library {
             };
             return Err(LoadError::Usage(format!("no {kind} `{name}`{hint}")));
         }
-        match &self.root {
-            Some(root) => {
-                let path = root.join("sim").join(folder).join(format!("{name}.toml"));
-                Ok((format!("sim/{folder}/{name}.toml"), read(&path)?))
-            }
-            None => {
-                let text = builtin.iter().find(|(n, _)| *n == name).expect("listed").1;
-                Ok((format!("sim/{folder}/{name}.toml"), text.to_string()))
-            }
-        }
+        let file = format!("{}/{folder}/{name}.toml", self.registry.home());
+        let text = match self.folder(folder) {
+            Some(folder) => read(&folder.join(format!("{name}.toml")))?,
+            None => builtin.iter().find(|(n, _)| *n == name).expect("listed").1.to_string(),
+        };
+        Ok((file, text))
     }
 
     /// Loads a scenario by name or path, with values from the command line on top.

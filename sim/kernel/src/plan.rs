@@ -5,6 +5,8 @@
 //! hosts, time, trigger and the survivors of power losses. *Artifact*: fired lines and left-out operations
 //! as a file; replaying it under its seed, no draw decides whom a fault hits, when, or what survives.
 
+mod params;
+
 use std::fmt::Write as _;
 use std::time::Duration;
 
@@ -89,7 +91,7 @@ fn is_node(name: &str, nodes: u64) -> bool {
 pub struct FaultSpec {
     /// The fault's word.
     pub kind: String,
-    /// Its parameters as written; `a|b` is a choice to draw.
+    /// Its parameters as written; `a|b` is a choice to draw, `low..high` a range.
     pub params: Params,
     /// On whom.
     pub on: Selector,
@@ -165,9 +167,7 @@ impl FaultSpec {
         let before = reader.problems.len();
         let head: FaultHead = reader.settings(&section, "");
         let Some(word) = registry.fault(&head.kind.0) else {
-            let words = registry.faults.iter().map(|w| w.word);
-            let near = host::settings::nearest(&head.kind.0, words);
-            let hint = near.map_or(String::new(), |w| format!("; did you mean `{w}`?"));
+            let hint = params::hint(&head.kind.0, registry.faults.iter().map(|w| w.word));
             reader.problem(&format!("{section}.kind"), format!("no fault `{}`{hint}", head.kind.0));
             reader.accept_below(&section);
             return None;
@@ -177,21 +177,17 @@ impl FaultSpec {
         let times = counts(&head.times.0, 1, 1000)
             .map_err(|why| reader.problem(&format!("{section}.times"), why));
         let when = WhenSpec::read(reader, registry, &section, nodes);
-        let mut params = Params::new();
+        let mut given = Params::new();
         reader.fields(&section, "", &word.fields, &mut |name, text| {
-            params.insert(name.to_string(), text.to_string());
-            let each = |choice: &str| {
-                let one = Params::from([(name.to_string(), choice.to_string())]);
-                word.make(&one).map(drop).map_err(|(_, why)| why)
-            };
-            text.split('|').try_for_each(|choice| each(choice.trim()))
+            given.insert(name.to_string(), text.to_string());
+            params::check(word, name, text)
         });
         if reader.problems.len() > before {
             return None;
         }
         Some(FaultSpec {
             kind: head.kind.0,
-            params,
+            params: given,
             on: on.ok()?,
             when: when?,
             lasts: head.lasts,
@@ -208,11 +204,9 @@ impl FaultSpec {
         }
         for n in 1..=rng.between(self.times.0, self.times.1) {
             let mut rng = draws.stream("plan", line, n);
-            let mut pick = |text: &String| {
-                let choices: Vec<&str> = text.split('|').map(str::trim).collect();
-                choices[rng.below(choices.len() as u64) as usize].to_string()
-            };
-            let params = self.params.iter().map(|(k, v)| (k.clone(), pick(v))).collect();
+            let params = &self.params;
+            let params =
+                params.iter().map(|(k, v)| (k.clone(), params::draw(&mut rng, v))).collect();
             let when = match &self.when {
                 WhenSpec::At(span) => When::At(within(&mut rng, *span)),
                 WhenSpec::Event { word, on, nth, after } => When::Event {
@@ -254,8 +248,7 @@ impl WhenSpec {
             match &word {
                 None => reader.problem(&path, "a trigger names its `event`"),
                 Some(word) if !registry.event_words().contains(&word.as_str()) => {
-                    let near = host::settings::nearest(word, registry.event_words());
-                    let hint = near.map_or(String::new(), |w| format!("; did you mean `{w}`?"));
+                    let hint = params::hint(word, registry.event_words());
                     reader.problem(&format!("{path}.event"), format!("no event `{word}`{hint}"));
                 }
                 Some(_) => {}
@@ -437,8 +430,7 @@ fn read_fired(
         reader.problem(&format!("{section}.hosts"), text);
     }
     let Some(word) = registry.fault(&head.kind.0) else {
-        let near = host::settings::nearest(&head.kind.0, registry.faults.iter().map(|w| w.word));
-        let hint = near.map_or(String::new(), |w| format!("; did you mean `{w}`?"));
+        let hint = params::hint(&head.kind.0, registry.faults.iter().map(|w| w.word));
         reader.problem(&format!("{section}.kind"), format!("no fault `{}`{hint}", head.kind.0));
         return None;
     };

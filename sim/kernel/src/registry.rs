@@ -176,9 +176,25 @@ pub struct Registry {
     pub scenarios: Vec<Builtin>,
     /// Profiles that were compiled in.
     pub profiles: Vec<Builtin>,
+    /// What is measured: (name, meaning).
+    pub measures: Vec<(&'static str, &'static str)>,
+    /// The folder that has `scenarios/` and `profiles/`, below the project's; empty: `sim`.
+    pub home: &'static str,
+    /// How the program is started from the project's folder; empty: `cargo tank`.
+    pub program: &'static str,
 }
 
 impl Registry {
+    /// The folder that has `scenarios/` and `profiles/`, below the project's.
+    pub fn home(&self) -> &'static str {
+        if self.home.is_empty() { "sim" } else { self.home }
+    }
+
+    /// How the program is started from the project's folder, as printed commands begin.
+    pub fn program(&self) -> &'static str {
+        if self.program.is_empty() { "cargo tank" } else { self.program }
+    }
+
     /// The node of that word.
     pub fn node(&self, word: &str) -> Option<&Word<Boot>> {
         self.nodes.iter().find(|w| w.word == word)

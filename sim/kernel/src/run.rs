@@ -28,7 +28,7 @@ use crate::plan::Plan;
 use crate::registry::{Claim, Registry};
 use crate::scenario::{Scenario, Symptom};
 use crate::task::{contain_panics, contained};
-use crate::world::{Device, Host as Machine, Links, Plugin, World};
+use crate::world::{Device, Host as Machine, Links, Plugin, Strain, World};
 
 /// Wall clocks begin here: 2026-01-01T00:00:00Z.
 const WALL_BASE_NS: u64 = 1_767_225_600_000_000_000;
@@ -269,12 +269,14 @@ fn build(scenario: &Scenario, options: &Options, draws: Draws, setup: &Setup) ->
         if number == 0 || !(shared_device && is_node) {
             let share = Share::new(1, 500_000);
             let (armed, stalled_at, stalls, stalled_by) = (None, None, 0, 0);
-            let jobs = std::collections::BTreeMap::new();
-            world.devices.push(Device { share, armed, stalled_at, stalls, stalled_by, jobs });
+            let (slow, jobs) = Default::default();
+            let device = Device { share, armed, stalled_at, stalls, stalled_by, slow, jobs };
+            world.devices.push(device);
         }
         let device = if shared_device && is_node { 0 } else { world.devices.len() - 1 };
         let node = handle.create_node().name(&name).build();
         world.names.insert(name.clone(), number);
+        let clock = clock(&draws, &hw, world.identity(number), world.wall_base);
         world.hosts.push(Machine {
             boot: u32::from(!is_node),
             live: !is_node,
@@ -284,11 +286,13 @@ fn build(scenario: &Scenario, options: &Options, draws: Draws, setup: &Setup) ->
             paused_at: None,
             paused_by: 0,
             stopping: false,
+            stopped_by: 0,
             stop_waiters: Vec::new(),
             threads: Vec::new(),
             cpu: Share::new(hw.cores as u32, nanos(hw.quantum)),
             cpu_armed: None,
-            clock: clock(&draws, &hw, world.identity(number), world.wall_base),
+            strain: Strain::of(&clock),
+            clock,
             files: Files::new(hw.disk_capacity),
             cache: Cache::new(&world.disk_law),
             written: Default::default(),
@@ -429,6 +433,7 @@ pub fn show(measure: &Measure) -> String {
         Unit::Bytes => format!("{:.1} MB", measure.value as f64 / 1e6),
         Unit::Rate => format!("{:.1} /s", measure.value as f64 / 1e3),
         Unit::Count => measure.value.to_string(),
+        Unit::Ratio => format!("{:.2}", measure.value as f64 / 1e3),
     }
 }
 

@@ -60,6 +60,8 @@ host::settings! {
         cure: Text = "";
         /// A sweep shows the illness when this share of its seeds does.
         share: Ratio = "100%";
+        /// Its place among the storms of the tour; 0: it has none.
+        tour: u64 = "0", "0..99";
     }
 }
 
@@ -121,7 +123,8 @@ impl Symptom {
         {
             if let Some((name, value)) = text.split_once(sign) {
                 let (name, value) = (name.trim().to_string(), value.trim().to_string());
-                if [Unit::Time, Unit::Bytes, Unit::Count].iter().all(|u| !comparable(&value, *u)) {
+                let units = [Unit::Time, Unit::Bytes, Unit::Count, Unit::Ratio];
+                if units.iter().all(|u| !comparable(&value, *u)) {
                     return Err(format!("`{value}` is neither a number nor a quantity"));
                 }
                 return Ok(Symptom::Measured { name, compare, value });
@@ -152,7 +155,19 @@ fn quantity(value: &str, unit: Unit) -> Option<u64> {
         Unit::Bytes => parse_size(value).ok().map(|s| s.0),
         Unit::Count => value.parse().ok(),
         Unit::Rate => value.parse::<u64>().ok().and_then(|n| n.checked_mul(1000)),
+        Unit::Ratio => thousandths(value),
     }
+}
+
+/// `2.5` as 2500; more than three digits after the point are refused.
+fn thousandths(text: &str) -> Option<u64> {
+    let (whole, part) = text.split_once('.').unwrap_or((text, "0"));
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    if !digits(whole) || !digits(part) || part.len() > 3 {
+        return None;
+    }
+    let part = part.parse::<u64>().ok()? * 10_u64.pow(3 - part.len() as u32);
+    whole.parse::<u64>().ok()?.checked_mul(1000)?.checked_add(part)
 }
 
 /// What the scenario exists to show.
@@ -164,6 +179,8 @@ pub struct Shows {
     pub cure: Option<String>,
     /// The share of seeds that must show it.
     pub share: Ratio,
+    /// Its place among the storms of the tour; 0: none.
+    pub tour: u64,
 }
 
 /// A check that the scenario names.
@@ -434,5 +451,5 @@ fn read_shows(r: &mut Reader<'_>, registry: &Registry, listed: &[CheckUse]) -> O
         return None;
     }
     let cure = Some(head.cure.0).filter(|c| !c.is_empty());
-    Some(Shows { symptoms, cure, share: head.share })
+    Some(Shows { symptoms, cure, share: head.share, tour: head.tour })
 }

@@ -57,6 +57,8 @@ enum Entry {
 #[derive(Debug)]
 pub struct Files {
     capacity: u64,
+    /// Less than the capacity while others fill the disk.
+    limit: Option<u64>,
     used: u64,
     inodes: BTreeMap<FileNo, Inode>,
     names: BTreeMap<String, FileNo>,
@@ -75,6 +77,7 @@ impl Files {
     pub fn new(capacity: Size) -> Files {
         Files {
             capacity: capacity.0,
+            limit: None,
             used: 0,
             inodes: BTreeMap::new(),
             names: BTreeMap::new(),
@@ -239,7 +242,18 @@ impl Files {
 
     /// Free bytes.
     pub fn space_left(&self) -> u64 {
-        self.capacity.saturating_sub(self.used)
+        self.capacity.min(self.limit.unwrap_or(u64::MAX)).saturating_sub(self.used)
+    }
+
+    /// Bytes that the files take.
+    pub fn used(&self) -> u64 {
+        self.used
+    }
+
+    /// Until this is taken back, the files may not take more than so many bytes. What is there already
+    /// stays, and what is removed makes room.
+    pub fn set_limit(&mut self, limit: Option<u64>) {
+        self.limit = limit;
     }
 
     /// Undoes one `open`; a file without a name vanishes with the last.

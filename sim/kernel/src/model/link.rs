@@ -144,6 +144,11 @@ impl Link {
         self.free_at.saturating_add(way)
     }
 
+    /// Whether a frame with this draw is lost at least once.
+    pub fn loses(&self, draw: u64) -> bool {
+        self.losses(draw) > 0
+    }
+
     /// Losses in a row: at least `n` of them with the loss rate to the power of `n`.
     fn losses(&self, draw: u64) -> u32 {
         let ppm = u128::from(self.loss.unwrap_or(self.law.loss).0.min(MILLION as u32));

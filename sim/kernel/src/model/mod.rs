@@ -18,6 +18,7 @@ mod extents;
 pub mod files;
 mod inode;
 pub mod link;
+pub mod overlaps;
 pub mod share;
 
 #[cfg(test)]

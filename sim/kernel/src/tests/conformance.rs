@@ -65,7 +65,7 @@ impl Bench for SimBench {
     fn ask_stop(&self, name: &str) {
         let shared = madsim::plugin::simulator::<Plugin>().shared.clone();
         let mut world = shared.world();
-        world.ask_stop(Self::number(name));
+        world.ask_stop(Self::number(name), 0);
         let now = world.now();
         world.schedule(now, Due::Phase);
     }

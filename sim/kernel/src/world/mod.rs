@@ -6,7 +6,7 @@
 //! boot, in one sweep over those slots: that is the whole of "old handles do nothing".
 //!
 //! The laws of each resource are in `model`; the files beside this one apply them: `net`, `storage`,
-//! `process` (threads, boots, crashes).
+//! `process` (threads, boots, crashes), `strain` (what faults put on links, devices, disks and clocks).
 
 mod cuts;
 mod dial;
@@ -15,6 +15,7 @@ mod process;
 mod shared;
 mod slots;
 mod storage;
+mod strain;
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -33,6 +34,7 @@ use crate::event::KernelEvent;
 use crate::model::clock::HostClock;
 use crate::model::disk::{Cache, DiskLaw};
 use crate::model::files::Files;
+use crate::model::overlaps::Overlaps;
 use crate::model::share::Share;
 use crate::profile::Profile;
 
@@ -43,6 +45,7 @@ pub use shared::{Plugin, Shared};
 use slots::Slot;
 pub(crate) use slots::Waits;
 pub(crate) use storage::DeviceJob;
+pub(crate) use strain::{Slow, Strain};
 
 /// Something that will happen.
 #[derive(Debug)]
@@ -127,11 +130,13 @@ pub(crate) struct Host {
     pub paused_at: Option<Time>,
     pub paused_by: usize,
     pub stopping: bool,
+    pub stopped_by: usize,
     pub stop_waiters: Vec<Ticket>,
     pub threads: Vec<HostThread>,
     pub cpu: Share<u32>,
     pub cpu_armed: Option<Time>,
     pub clock: HostClock,
+    pub strain: Strain,
     pub files: Files,
     pub cache: Cache,
     /// Bytes that were written, by class.
@@ -152,6 +157,8 @@ pub(crate) struct Device {
     pub stalled_at: Option<Time>,
     pub stalls: u32,
     pub stalled_by: usize,
+    /// How many times slower it is.
+    pub slow: Overlaps<u64>,
     pub jobs: BTreeMap<u64, DeviceJob>,
 }
 

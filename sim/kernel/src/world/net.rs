@@ -12,12 +12,15 @@ use std::collections::{BTreeMap, VecDeque};
 use std::io::{Error, ErrorKind};
 
 use host::arm::{Close, Done, Ticket};
+use host::unit::Ratio;
 use host::{Addr, Chunks, Class, Style, TrySendError};
 
+use super::strain::Slow;
 use super::{Due, Waits, World};
 use crate::Time;
 use crate::draw::Weather;
 use crate::model::link::{Link, LinkLaw, Verdict};
+use crate::model::overlaps::Overlaps;
 
 /// Bytes that a frame costs on the link besides its own: headers of the layers below.
 const FRAME_OVERHEAD: u64 = 70;
@@ -50,6 +53,8 @@ pub(crate) struct Links {
     pub(super) links: Vec<Link>,
     pub(super) weather: Vec<Weather>,
     pub(super) cut_by: Vec<usize>,
+    pub(super) slow: Vec<Overlaps<Slow>>,
+    pub(super) lossy: Vec<Overlaps<Ratio>>,
 }
 
 impl Links {
@@ -61,6 +66,8 @@ impl Links {
             links: vec![Link::new(law.clone()); count],
             weather: (0..count).map(|_| Weather::default()).collect(),
             cut_by: vec![0; count],
+            slow: vec![Overlaps::default(); count],
+            lossy: vec![Overlaps::default(); count],
         }
     }
 
@@ -214,6 +221,7 @@ impl World {
         let latency = self.links.weather[key].draw(&self.draws, "link", who, now);
         let loss = self.links.weather[key].draw(&self.draws, "link", who, now);
         let bytes = item.bytes() + FRAME_OVERHEAD;
+        self.book_strain(key, loss);
         let verdict = self.links.links[key].transmit_datagram(now, bytes, latency, loss);
         match verdict {
             Verdict::Arrives(at) if self.hosts[to].powered => {
@@ -256,6 +264,7 @@ impl World {
         } else {
             u64::MAX
         };
+        self.book_strain(key, loss);
         let bytes = item.bytes() + FRAME_OVERHEAD;
         match self.links.links[key].transmit(now, bytes, last, latency, loss) {
             Verdict::Arrives(at) => {

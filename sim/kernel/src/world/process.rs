@@ -391,11 +391,12 @@ impl World {
     }
 
     /// Asks the node to stop gracefully.
-    pub(crate) fn ask_stop(&mut self, host: usize) {
+    pub(crate) fn ask_stop(&mut self, host: usize, line: usize) {
         if !self.hosts[host].live || self.hosts[host].stopping {
             return;
         }
         self.hosts[host].stopping = true;
+        self.hosts[host].stopped_by = line;
         for ticket in std::mem::take(&mut self.hosts[host].stop_waiters) {
             self.complete(ticket, Ok(Done::Unit));
         }

@@ -7,14 +7,15 @@
 use std::io;
 use std::task::{Poll, Waker};
 
+use host::Mono;
 use host::arm::{Done, Ticket};
 
-use super::World;
+use super::{Due, World};
 
 /// What a slot waits for; named in the verdict `deadlock`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Waits {
-    Sleep,
+    Sleep(Mono),
     Disk,
     Dial,
     Accept,
@@ -65,7 +66,7 @@ impl World {
                         )
                     }
                     Waits::Join(task) => format!("task {}", self.tasks[task as usize].what),
-                    Waits::Sleep => "its alarm".into(),
+                    Waits::Sleep(_) => "its alarm".into(),
                     Waits::Disk => "the disk".into(),
                     Waits::Dial => "a connection".into(),
                     Waits::Accept => "somebody to connect".into(),
@@ -119,15 +120,50 @@ impl World {
         }
     }
 
+    /// Completes when the host's clock shows `until`.
+    pub(crate) fn submit_sleep(&mut self, host: usize, until: Mono) -> Ticket {
+        let ticket = self.slot(host, Waits::Sleep(until));
+        let at = self.hosts[host].clock.true_time(until).max(self.now());
+        self.schedule(at, Due::Complete(ticket));
+        ticket
+    }
+
+    /// The host's clock goes otherwise than it went: whoever waits for it is reckoned anew. What was
+    /// scheduled before finds the sleeper gone, or not yet due.
+    pub(super) fn reckon_sleeps(&mut self, host: usize) {
+        for index in 0..self.slots.len() {
+            let slot = &self.slots[index];
+            let (owner, generation) = (slot.host, u64::from(slot.generation));
+            if let SlotState::Waiting(Waits::Sleep(until)) = slot.state
+                && owner == host
+            {
+                let at = self.hosts[host].clock.true_time(until).max(self.now());
+                self.schedule(at, Due::Complete(generation << 32 | index as u64));
+            }
+        }
+    }
+
+    /// Whether the ticket is that of a sleeper whose clock has not come so far.
+    fn is_early(&mut self, ticket: Ticket) -> bool {
+        let now = self.now();
+        let Some(slot) = self.slot_of(ticket) else { return false };
+        let (host, state) = (slot.host, &slot.state);
+        let SlotState::Waiting(Waits::Sleep(until)) = *state else { return false };
+        self.hosts[host].clock.mono(now) < until
+    }
+
     /// A scheduled completion is due.
     pub(crate) fn complete_due(&mut self, ticket: Ticket) {
+        if self.is_early(ticket) {
+            return;
+        }
         let outcome = self.later.remove(&ticket).unwrap_or(Done::Unit);
         self.complete(ticket, Ok(outcome));
     }
 
     /// A ticket that is complete from the start.
     pub(crate) fn ready(&mut self, host: usize, outcome: io::Result<Done>) -> Ticket {
-        let ticket = self.slot(host, Waits::Sleep);
+        let ticket = self.slot(host, Waits::Disk);
         self.slot_of(ticket).expect("fresh").state = SlotState::Done(outcome);
         ticket
     }

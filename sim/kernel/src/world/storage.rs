@@ -101,7 +101,10 @@ impl World {
     ) -> Ticket {
         let (file, offset) = match outcome {
             Ok(done) => done,
-            Err(error) => return self.ready(host, Err(error)),
+            Err(error) => {
+                self.book_refusal(host, error.kind());
+                return self.ready(host, Err(error));
+            }
         };
         let now = self.now();
         self.note("write", file, bytes);
@@ -232,6 +235,9 @@ impl World {
         let d = &mut self.devices[device];
         if d.stalls > 0 {
             self.effects[d.stalled_by] += 1;
+        }
+        if let Some(line) = d.slow.latest() {
+            self.effects[line] += 1;
         }
         d.jobs.insert(id, job);
         d.share.submit(now, (host, class), id, demand);
