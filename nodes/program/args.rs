@@ -43,8 +43,8 @@ disk, 130 a second signal.";
 const ASK: &str = "\
 Whom to ask comes from --clients or from the file that a node was started with (--config).
 Log lines go to stderr; WAVETANK_LOG selects them (default `warn`; `wavetank=debug` says more).
-Exit codes: 0 done, 1 surely not done (a condition that did not hold, or no such key), 6 outcome unknown
-or no answer, 64 usage, 65 bad file, 74 input/output.";
+Exit codes: 0 done, 1 surely not done (no leader in time, a condition that did not hold, no such key),
+6 outcome unknown or no answer, 64 usage, 65 bad file, 74 input/output.";
 
 /// A node's flags.
 #[derive(Debug, Args)]
@@ -154,6 +154,13 @@ pub enum Ask {
         /// At most so many keys; the store has a bound of its own on bytes
         #[arg(long, value_name = "N", default_value_t = 1000)]
         limit: u32,
+        #[command(flatten)]
+        whom: Whom,
+    },
+    /// Let another member lead
+    Transfer {
+        /// Its id
+        to: u64,
         #[command(flatten)]
         whom: Whom,
     },

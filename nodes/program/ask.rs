@@ -28,6 +28,7 @@ enum Request {
     Delete { key: String },
     CompareAndSet { key: String, expected: u64, value: Bytes },
     Range { from: String, to: String, limit: u32 },
+    Transfer { to: u64 },
 }
 
 /// Asks, prints the answer, and says how it ended.
@@ -45,6 +46,7 @@ pub fn ask(ask: Ask) -> Result<ExitCode, Failure> {
         Ask::Range { from, to, limit, whom } => {
             one(&whom, "range", Request::Range { from, to, limit })
         }
+        Ask::Transfer { to, whom } => one(&whom, "transfer", Request::Transfer { to }),
         Ask::Status { whom } => status(&whom),
     }
 }
@@ -74,6 +76,7 @@ async fn perform(mut client: Client, request: Request, within: Duration) -> Answ
         Request::Range { from, to, limit } => {
             client.range(from.as_bytes(), to.as_bytes(), limit, within).await.into()
         }
+        Request::Transfer { to } => client.transfer(to, within).await.into(),
     }
 }
 

@@ -20,8 +20,8 @@ const MISMATCH: &str = "the key is not at the expected version";
 
 /// What became of a command.
 pub enum Answer {
-    /// It is done, as this version.
-    Done { version: u64 },
+    /// It is done; a transfer has no version.
+    Done { version: Option<u64> },
     /// A value was found.
     Value { version: u64, value: Bytes },
     /// Keys were listed; there may be more behind the last one.
@@ -37,7 +37,7 @@ pub enum Answer {
 impl From<Outcome> for Answer {
     fn from(outcome: Outcome) -> Answer {
         match outcome {
-            Outcome::Ok { version } => Answer::Done { version },
+            Outcome::Ok { version } => Answer::Done { version: Some(version).filter(|v| *v > 0) },
             Outcome::Mismatch { version } => Answer::Mismatch { version },
             Outcome::Fail(why) => Answer::NotDone { why: why.to_string() },
             Outcome::Unknown => {
@@ -86,7 +86,8 @@ impl Answer {
     fn json(&self, command: &str) -> Value {
         let mut object = json!({"command": command, "outcome": self.word()});
         match self {
-            Answer::Done { version } => object["version"] = (*version).into(),
+            Answer::Done { version: None } => {}
+            Answer::Done { version: Some(version) } => object["version"] = (*version).into(),
             Answer::Value { version, value } => {
                 object["version"] = (*version).into();
                 put_bytes(&mut object, "value", value);
@@ -115,7 +116,8 @@ impl Answer {
 pub fn answer(command: &str, answer: &Answer, format: Format) -> Result<ExitCode, Failure> {
     match (format, answer) {
         (Format::Json, _) => out(format!("{}\n", answer.json(command)).as_bytes())?,
-        (Format::Human, Answer::Done { version }) => {
+        (Format::Human, Answer::Done { version: None }) => out(b"done\n")?,
+        (Format::Human, Answer::Done { version: Some(version) }) => {
             out(format!("done, version {version}\n").as_bytes())?;
         }
         (Format::Human, Answer::Value { value, .. }) => out(value)?,

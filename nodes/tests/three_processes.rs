@@ -27,8 +27,8 @@ fn numbers(log: &str, before: &str) -> Vec<u64> {
 fn syncs_of_last_boot(cluster: &Cluster) -> u64 {
     let of = |id| {
         let log = cluster.log(id);
-        let serving = log.lines().filter(|line| line.contains("serves:")).next_back();
-        let stopped = log.lines().filter(|line| line.contains("stopped: ")).next_back();
+        let serving = log.lines().rfind(|line| line.contains("serves:"));
+        let stopped = log.lines().rfind(|line| line.contains("stopped: "));
         let syncs = |line: Option<&str>| numbers(line.unwrap_or(""), "syncs=").pop();
         let begin = syncs(serving).unwrap_or_else(|| panic!("n{id} never said that it serves"));
         syncs(stopped).unwrap_or_else(|| panic!("n{id} never said that it stopped")) - begin
@@ -50,7 +50,7 @@ fn ask(cluster: &Cluster, words: &[&str]) -> (Option<i32>, String, String) {
 #[test]
 fn people_and_scripts_are_answered() {
     let mut cluster = Cluster::start("commands", 41, "");
-    let leader = cluster.leader();
+    let leader = cluster.leader() % 3 + 1;
     let done = |words: &[&str]| {
         let (code, out, err) = ask(&cluster, words);
         assert_eq!(code, Some(0), "{words:?}: {out}{err}");
@@ -61,6 +61,8 @@ fn people_and_scripts_are_answered() {
         assert_eq!((code, &*out), (Some(1), ""), "{words:?}: {err}");
         err
     };
+    assert_eq!(done(&["transfer", &leader.to_string()]), "done\n");
+    assert_eq!(cluster.leader(), leader);
     assert!(done(&["put", "greeting", "hello"]).starts_with("done, version "));
     assert_eq!(done(&["get", "greeting"]), "hello");
     assert!(done(&["get", "greeting", "--format", "json"]).contains("\"value\":\"hello\""));
@@ -142,7 +144,7 @@ impl Told {
 /// Puts under keys of its own, each once, until told to stop; half of the clients are impatient.
 async fn load(mut client: Client, told: Arc<Told>) -> (u64, Vec<Outcome>) {
     let id = client.id();
-    let within = if id % 2 == 0 { PATIENCE } else { Duration::from_millis(300) };
+    let within = if id.is_multiple_of(2) { PATIENCE } else { Duration::from_millis(300) };
     let mut outcomes = Vec::new();
     while !told.over.load(Ordering::Relaxed) {
         let op = outcomes.len() as u64;

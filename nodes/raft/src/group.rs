@@ -6,6 +6,7 @@
 //! could have drawn one it is overwritten by a draw keyed by (group, count of role changes and
 //! campaigns), so that a seed decides it and one more message shifts nothing.
 
+mod emptied;
 mod reads;
 mod transfer;
 
@@ -189,8 +190,11 @@ impl Group {
         let (from, term) = (message.from, message.term);
         let leads = matches!(message.get_msg_type(), MsgAppend | MsgHeartbeat | MsgSnapshot);
         let elapsed = self.keeps_timer(&message);
+        let disowned = self.disowns(&mut message);
+        self.forgets(&message);
         // Errors are messages from strangers and dropped proposals; neither needs an answer here.
         let _ = self.raw.step(message);
+        self.raw.raft.msgs.extend(disowned);
         if leads && self.raw.raft.term == term && self.raw.raft.leader_id == from {
             (self.heard, self.heard_any) = (now, true);
         }

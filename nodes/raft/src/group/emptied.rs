@@ -1,0 +1,49 @@
+//! A host whose disk was emptied comes back under a leader that counts on what it acknowledged before.
+//! The `raft` crate holds that to be impossible: the follower panics at the first heartbeat, and the
+//! leader takes its rejections for stale ones. Here the follower, if its log is *empty*, rejects
+//! what it is counted on for, and the leader forgets what it believed of a peer with an empty log
+//! and begins again with it, by log or by snapshot. Less can only be too careful: a commit that was
+//! made stays made.
+//!
+//! A log that is short but not empty is no such host but a broken promise, and still a panic. What
+//! this cannot give back is the vote that an emptied disk has forgotten; who empties disks of a
+//! majority loses what it held.
+
+use raft::ProgressState;
+use raft::eraftpb::{Message, MessageType};
+
+use super::Group;
+
+impl Group {
+    /// The rejection to send for a heartbeat that counts on entries which an emptied disk lost; the
+    /// heartbeat then counts on none.
+    pub(super) fn disowns(&self, message: &mut Message) -> Option<Message> {
+        let is_heartbeat = message.get_msg_type() == MessageType::MsgHeartbeat;
+        let raft = &self.raw.raft;
+        let current = message.term >= raft.term && message.commit > 0;
+        if !is_heartbeat || !current || raft.raft_log.last_index() > 0 {
+            return None;
+        }
+        let mut answer = Message { reject: true, index: message.commit, ..Message::default() };
+        answer.set_msg_type(MessageType::MsgAppendResponse);
+        (answer.to, answer.term) = (message.from, message.term);
+        answer.from = raft.id;
+        message.commit = 0;
+        Some(answer)
+    }
+
+    /// A leader's belief in a peer ends when the peer says that its log is empty. A rejection that is
+    /// merely old costs a probe.
+    pub(super) fn forgets(&mut self, message: &Message) {
+        let is_answer = message.get_msg_type() == MessageType::MsgAppendResponse;
+        let empty = message.reject && message.reject_hint == 0;
+        if !is_answer || !empty || !self.is_leader() || message.term != self.raw.raft.term {
+            return;
+        }
+        let Some(peer) = self.raw.raft.mut_prs().get_mut(message.from) else { return };
+        if peer.matched > 0 && peer.state != ProgressState::Snapshot {
+            peer.matched = 0;
+            peer.become_probe();
+        }
+    }
+}
