@@ -131,3 +131,24 @@ fn a_sweep_that_runs_out_of_time_says_so_and_fails() {
     assert_eq!(summary["cut_short"], true);
     assert!(summary["exit"] != 8, "{summary}");
 }
+
+#[test]
+fn an_interrupted_tour_shows_nothing_and_says_so() {
+    let dir = scratch("interrupt-tour");
+    let scenarios = dir.join("sim/scenarios");
+    fs::create_dir_all(&scenarios).unwrap();
+    for name in ["snapshot_starves_heartbeat.toml", "snapshot_spares_heartbeat.toml"] {
+        let text = fs::read_to_string(root().join("sim/scenarios").join(name)).unwrap();
+        let long = text.replace("count = 500", "count = 10000000").replace("60s", "24h");
+        fs::write(scenarios.join(name), long.replace("1MB", "1KB")).unwrap();
+    }
+    let mut tour = command::<&str>(&dir, &[]);
+    let child = tour.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
+    sleep(Duration::from_secs(1));
+    let kill = Command::new("kill").args(["-INT", &child.id().to_string()]).status();
+    assert!(kill.expect("kill runs").success());
+    let output = child.wait_with_output().expect("it ends");
+    assert_eq!(output.status.code(), Some(130), "{output:?}");
+    assert!(output.stdout.is_empty(), "half a tour is none: {output:?}");
+    assert!(String::from_utf8_lossy(&output.stderr).contains("interrupted"), "{output:?}");
+}

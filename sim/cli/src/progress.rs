@@ -1,6 +1,6 @@
-//! How far a sweep or a tour is, on stderr: on a terminal one line that is rewritten in place, elsewhere a plain line
-//! every few seconds, so that a CI log neither fills nor falls silent. Results go to stdout and never mix
-//! with it; what remains is estimated from the pace so far.
+//! How far a sweep or a tour is, on stderr: on a terminal one line that is rewritten in place, elsewhere a
+//! plain line every few seconds, so that a CI log neither fills nor falls silent. Results go to stdout and
+//! never mix with it; what remains is estimated from the pace so far.
 
 use std::io::{self, IsTerminal};
 use std::time::{Duration, Instant};

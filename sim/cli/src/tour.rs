@@ -29,6 +29,8 @@ const COLUMNS: [&str; 5] =
     ["leader_changes", "no_leader_total", "lease_gap_max", "wal_bytes_max", "write_p99"];
 /// Lines of the story.
 const STORY_LINES: usize = 15;
+/// What is said after a signal.
+const INTERRUPTED: &str = "\ninterrupted: nothing is shown\n";
 /// Settings of a row that are named at most.
 const SETTINGS_MAX: usize = 2;
 /// Columns of text.
@@ -61,9 +63,15 @@ pub fn tour(session: &Session, args: &Tour) -> Result<i32, Failure> {
         return Err(Failure::usage(text));
     }
     let interrupt = Interrupt::listen()?;
+    interrupt.last_words(|| {
+        err(INTERRUPTED);
+        std::process::exit(exit::INTERRUPTED);
+    });
     let begun = Instant::now();
     let Some(seen) = run_all(session, &storms, args, &interrupt)? else {
-        err("interrupted: nothing is shown\n");
+        if interrupt.claim() {
+            err(INTERRUPTED);
+        }
         return Ok(exit::INTERRUPTED);
     };
     let runs = seen.iter().map(|s| 1 + usize::from(s.cure.is_some())).sum::<usize>();
@@ -223,11 +231,11 @@ fn differences(ill: &Scenario, cure: Option<&Scenario>) -> (String, String) {
     };
     let (here, there) = (values(ill), values(cure));
     let machine = here.get("profile") != there.get("profile");
-    let counts = |key: &&String| {
-        let told =
-            ABOUT.iter().any(|a| key.as_str() == *a || (a.ends_with('.') && key.starts_with(a)));
-        !told && !(machine && key.starts_with("profile."))
-    };
+    let about =
+        |key: &str| ABOUT.iter().any(|a| key == *a || (a.ends_with('.') && key.starts_with(a)));
+    // Another machine is one difference, not a hundred constants.
+    let other = |key: &str| machine && key.starts_with("profile.");
+    let counts = |key: &&String| !about(key) && !other(key);
     let mut keys: Vec<&String> = here.keys().chain(there.keys()).filter(counts).collect();
     keys.sort();
     keys.dedup();

@@ -11,6 +11,8 @@ mod node;
 mod one_primary;
 mod pair_put;
 
+use std::process::ExitCode;
+
 use kernel::registry::{Builtin, Registry, node};
 
 /// The stock checks that know no Raft.
@@ -22,7 +24,7 @@ const SCENARIOS: &[Builtin] = &[
     ("pair_swarm", include_str!("../scenarios/pair_swarm.toml")),
 ];
 
-fn main() {
+fn main() -> ExitCode {
     let about =
         "A key-value store on a primary and its backup, which takes over when it hears nothing.";
     let mut checks = checks::words();
@@ -46,5 +48,5 @@ fn main() {
         home: "sim/examples/primary_backup",
         program: "cargo run --release -p primary-backup --",
     };
-    std::process::exit(cli::main(registry));
+    ExitCode::from(cli::main(registry) as u8)
 }

@@ -1,6 +1,7 @@
 //! Clients that put numbers under a few keys, one after another, and read all keys back after the blackout.
-//! They know no primary: each put begins at a node of chance, as behind a load balancer. What was sent and not answered is recorded as unknown and never repeated: a second put would hide whether
-//! the first was lost. Left out: reads during the load.
+//! They know no primary: each put begins at a node of chance, as behind a load balancer. What was sent and
+//! not answered is recorded as unknown and never repeated: a second put would hide whether the first was
+//! lost. Left out: reads during the load.
 
 use std::sync::Arc;
 use std::time::Duration;

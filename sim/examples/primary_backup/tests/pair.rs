@@ -2,6 +2,8 @@
 //! it, one run per seed, a registry of less than 60 lines, and words that are found from wherever it is
 //! started. Its transcripts in the README are compared with what it prints, digests masked.
 
+#![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "a test is no node")]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -17,6 +19,15 @@ fn home() -> &'static Path {
 
 fn root() -> PathBuf {
     home().join("../../..")
+}
+
+/// A folder that is not there yet.
+fn scratch(name: &str) -> PathBuf {
+    let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("pair-{name}"));
+    if dir.exists() {
+        fs::remove_dir_all(&dir).expect("a scratch folder can be removed");
+    }
+    dir
 }
 
 fn pair(folder: &Path, line: &str) -> Output {
@@ -50,9 +61,8 @@ fn a_seed_splits_the_pair_and_the_setting_keeps_it_whole() {
 
 #[test]
 fn among_many_seeds_only_the_setting_decides() {
-    let out = Path::new(env!("CARGO_TARGET_TMPDIR")).join("pair_swarm");
     let sweep = |set: &str| {
-        let folder = out.join(if set.is_empty() { "yes" } else { "no" });
+        let folder = scratch(if set.is_empty() { "swarm-yes" } else { "swarm-no" });
         let line = format!("sweep pair_swarm --seeds 0..60 --out {} {set}", folder.display());
         pair(&root(), &line).status.code()
     };
@@ -72,9 +82,8 @@ fn the_storm_and_its_cure_are_the_tour_and_its_commands_run() {
         text.lines().filter_map(|l| l.trim().strip_prefix(PROGRAM)?.split('#').next()).collect();
     assert_eq!(commands.len(), 3, "{text}");
     for (i, command) in commands.iter().enumerate() {
-        let out = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("tour-{i}"));
         let out = match command.starts_with("sweep") {
-            true => format!(" --out {}", out.display()),
+            true => format!(" --out {}", scratch(&format!("tour-{i}")).display()),
             false => String::new(),
         };
         assert_eq!(pair(&root(), &format!("{command}{out}")).status.code(), Some(0), "{command}");
