@@ -80,8 +80,8 @@ fn setting(world: &World) -> Setting {
     }
 }
 
-/// Runs `acts`, each from its begin to its end, `order` deciding what comes next; returns what the models were
-/// set to before, in the middle and after.
+/// Runs `acts`, each from its begin to its end, `order` deciding what comes next; returns what the
+/// models were set to before, in the middle and after.
 fn settings(acts: Vec<Act>, order: Vec<usize>) -> Vec<Setting> {
     let found = Arc::new(Mutex::new(Vec::new()));
     let told = found.clone();

@@ -2,8 +2,9 @@
 //!
 //! A task may be polled while its boot lives, its host is not paused and no other task holds its thread.
 //! `Thread::run` holds the thread from its submission until its job has run, and meanwhile competes for the
-//! host's cores in quanta; `Thread::block` holds it without a core, for as long as what it waits for takes. A crash ends the process and keeps the page cache; a power loss keeps what the
-//! truth about the disk lets survive.
+//! host's cores in quanta; `Thread::block` holds it without a core, for as long as what it waits for takes.
+//! A crash ends the process and keeps the page cache; a power loss keeps what the truth about the disk lets
+//! survive.
 
 use std::task::Waker;
 
