@@ -6,17 +6,11 @@
 //! one name share one file state, so the append offset is tracked in one place. Operations on names
 //! form a queue of their own.
 //!
-<<<<<<< HEAD
-//! A failed sync spoils its file for good: the kernel may have dropped the dirty pages, and a
-//! second sync would report a success that is none. A failed append leaves the file as long as it
-//! was, or, if it cannot be cut back, spoils it too. `sync_dir` syncs every folder in which a name
-=======
 //! A refused append leaves nothing: what was written of it is cut off again, and if that fails the
 //! file is spoiled. A failed sync spoils its file for good: the kernel may have dropped the dirty
 //! pages, and a second sync would report a success that is none. A spoiled file can be read, and
 //! neither appended to nor synced. A refused `write_at` leaves the length as it was; extents before
 //! the one that failed stay written. `sync_dir` syncs every folder in which a name
->>>>>>> kernel
 //! changed; at boot that is every folder, because the boot before may have died between a rename
 //! and its sync.
 //!
@@ -261,20 +255,8 @@ impl OpenFile {
     fn append(&self, data: &Chunks) -> io::Result<u64> {
         self.whole()?;
         let mut end = locked(&self.end);
-        self.unspoiled()?;
         let at = *end;
-<<<<<<< HEAD
-        if let Err(why) = self.write(at, data) {
-            // Half an append is none: the next one begins where this one began, and if it is shorter,
-            // nothing of this one may follow it.
-            if self.file.set_len(at).is_err() {
-                self.spoiled.store(true, Ordering::SeqCst);
-            }
-            return Err(why);
-        }
-=======
         self.write(at, data).inspect_err(|_| self.cut_back(at))?;
->>>>>>> kernel
         *end = at + data.len();
         Ok(at)
     }
@@ -347,20 +329,8 @@ impl OpenFile {
         Ok(())
     }
 
-<<<<<<< HEAD
-    fn unspoiled(&self) -> io::Result<()> {
-        match self.spoiled.load(Ordering::SeqCst) {
-            true => Err(io::Error::other("an earlier sync or append of this file failed")),
-            false => Ok(()),
-        }
-    }
-
-    fn sync(&self) -> io::Result<()> {
-        self.unspoiled()?;
-=======
     fn sync(&self) -> io::Result<()> {
         self.whole()?;
->>>>>>> kernel
         self.file.sync_data().inspect_err(|_| self.spoiled.store(true, Ordering::SeqCst))
     }
 }
