@@ -23,7 +23,6 @@ use host::{Host, Mono, Task, Thread};
 use raft::SnapshotStatus;
 use raft::eraftpb::{Message, MessageType};
 
-use crate::{ProposeError, Shared};
 use crate::apply::{ApplyJob, Reply, SharedReplica, lock};
 use crate::config::Config;
 use crate::event::RaftEvent;
@@ -36,6 +35,7 @@ use crate::transport::accept::Accept;
 use crate::transport::codec::Envelope;
 use crate::transport::link::{Link, LinkConfig};
 use crate::wal::layout::{Job, Layout};
+use crate::{ProposeError, Shared};
 
 /// With dropped ticks, the most ticks between two looks at the clock.
 const LOOK_TICKS: u64 = 10;

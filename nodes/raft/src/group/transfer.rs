@@ -25,6 +25,8 @@ pub(super) struct Transfer {
 impl Group {
     /// Begins to hand leadership to another member.
     pub(crate) fn hand_over(&mut self, host: &Host, to: u64, reply: TransferReply) {
+        // What was proposed before goes along.
+        self.propose(host);
         let raft = &self.raw.raft;
         if !self.is_leader() {
             reply.give(Err(ProposeError::NotLeader { leader: self.leader() }));
@@ -61,7 +63,8 @@ impl Group {
         let raft = &self.raw.raft;
         if raft.term > transfer.term && raft.leader_id != 0 && raft.leader_id != raft.id {
             self.end_transfer(Ok(()));
-        } else if self.is_leader() && (raft.term > transfer.term || raft.lead_transferee.is_none()) {
+        } else if self.is_leader() && (raft.term > transfer.term || raft.lead_transferee.is_none())
+        {
             self.end_transfer(Err(ProposeError::Dropped));
         }
     }

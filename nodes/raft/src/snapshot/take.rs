@@ -157,8 +157,7 @@ mod tests {
         let mark = Mark { index: 7, term: 1, chain: 3 };
         let conf = ConfState { voters: vec![1, 2, 3], ..ConfState::default() };
         let (snapshotting, next_snapshot) = (true, 100);
-        let replica =
-            Replica { machine: Box::new(Still), mark, conf, snapshotting, next_snapshot };
+        let replica = Replica { machine: Box::new(Still), mark, conf, snapshotting, next_snapshot };
         Taker {
             plants: Plants::default(),
             thread: host.thread("snapshot"),

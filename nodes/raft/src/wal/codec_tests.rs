@@ -36,8 +36,9 @@ fn records() -> impl Strategy<Value = Vec<Record>> {
         },
     );
     let rest = prop::collection::vec(prop_oneof![4 => entry, 2 => hard, 1 => mark], 0..7);
-    (any::<u64>(), rest)
-        .prop_map(|(segment, rest)| [vec![Record::Segment { segment, salt: SALT, owner: OWNER }], rest].concat())
+    (any::<u64>(), rest).prop_map(|(segment, rest)| {
+        [vec![Record::Segment { segment, salt: SALT, owner: OWNER }], rest].concat()
+    })
 }
 
 fn encode(records: &[Record]) -> Chunks {

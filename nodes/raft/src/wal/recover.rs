@@ -181,7 +181,8 @@ pub(crate) async fn recover(
         let file = disk.open(&wal_file(*number), OpenMode::Existing).await?;
         let rope = file.read_at(0, file.len().await?).await?;
         let mut segment = Segment { number: *number, bytes: rope.len(), last: BTreeMap::new() };
-        if let Ok(Some(Record::Segment { owner: theirs, .. })) = decode(&mut Reader::new(&rope), 0) {
+        if let Ok(Some(Record::Segment { owner: theirs, .. })) = decode(&mut Reader::new(&rope), 0)
+        {
             check_owner(theirs, owner)?;
         }
         if let Err((offset, bad)) = read_segment(&rope, &mut segment, &mut replay) {

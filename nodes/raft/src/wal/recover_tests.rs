@@ -3,8 +3,8 @@
 
 use super::super::codec::Encoder;
 use super::*;
-use crate::test_arm::{TestArm, at_once};
 use crate::chain::{GENESIS, chain_entry};
+use crate::test_arm::{TestArm, at_once};
 use raft::eraftpb::Entry;
 
 fn entry(index: u64, term: u64) -> Entry {

@@ -27,7 +27,8 @@ fn batches(recovered: Recovered, count: u64) -> (Layout, Vec<Job>) {
     let log = logs.get_mut(&1).expect("the group");
     for index in log.last() + 1..=log.last() + count {
         let entry = entry(index);
-        let entry = Entry { context: crate::chain::seal(&[], crc32fast::hash(&entry.data)), ..entry };
+        let entry =
+            Entry { context: crate::chain::seal(&[], crc32fast::hash(&entry.data)), ..entry };
         let chain = log.append(entry);
         layout.entry(1, &log.slot(index).expect("appended").entry, chain);
         layout.hard(1, &HardState { term: 1, commit: index - 1, ..HardState::default() });
