@@ -81,6 +81,13 @@ fn a_voter_that_promises_less_is_not_counted_on() {
 /// A heartbeat's way to one voter and back, in true nanoseconds; `None` if it got lost.
 type Trip = Option<(u64, u64)>;
 
+/// Mostly quick, for the end of a lease is near the end of a promise only then.
+fn trip() -> impl Strategy<Value = Trip> {
+    let quick = (0u64..2_000_000, 0u64..20_000_000);
+    let slow = (0u64..400_000_000, 0u64..400_000_000);
+    prop_oneof![2 => quick.prop_map(Some), 1 => slow.prop_map(Some), 1 => Just(None)]
+}
+
 proptest! {
     #[test]
     fn a_stamp_comes_out_as_it_went_in(
@@ -106,9 +113,9 @@ proptest! {
     fn no_majority_votes_while_it_lasts(
         voters in 2u64..8,
         drift_ppm in 0u32..100_000,
-        rates in prop::collection::vec(0u64..=1_000_000, 8),
-        beats in prop::collection::vec(
-            prop::collection::vec(prop::option::of((0u64..400, 0u64..400)), 8), 1..12),
+        rates in prop::collection::vec(
+            prop_oneof![Just(0u64), Just(1_000_000), 0u64..=1_000_000], 8),
+        beats in prop::collection::vec(prop::collection::vec(trip(), 8), 1..12),
     ) {
         // Rate of a clock: true time times (1 + share of the drift).
         let rate = |who: u64| {
@@ -122,10 +129,9 @@ proptest! {
         for (k, beat) in beats.iter().enumerate() {
             let sent = (k as u64 + 1) * 50_000_000;
             for voter in 2..=voters {
-                let trip: Trip = beat[voter as usize - 1];
-                if let Some((there, back)) = trip {
-                    let at = sent + there * 1_000_000;
-                    returns.push((at + back * 1_000_000, voter, sent, at));
+                if let Some((there, back)) = beat[voter as usize - 1] {
+                    let at = sent + there;
+                    returns.push((at + back, voter, sent, at));
                 }
             }
         }
@@ -150,7 +156,7 @@ proptest! {
                 let last = heard[*v as usize].iter().filter(|at| **at <= end).max();
                 last.is_none_or(|at| clock(*v, end) - clock(*v, *at) >= least)
             });
-            prop_assert!(may_vote.count() as u64 <= voters - voters / 2 - 1);
+            prop_assert!(may_vote.count() as u64 + voters / 2 < voters);
         }
     }
 }

@@ -62,8 +62,7 @@ impl Driver {
         self.apply.abandon();
         self.take.abandon();
         self.accept.end();
-        self.applier.take().into_iter().for_each(Task::cancel);
-        self.tasks.drain(..).for_each(Task::cancel);
+        self.tasks.drain(..).chain(self.applier.take()).for_each(Task::cancel);
         self.inbox.abandon();
         let shared = self.shared.clone();
         // Proposers and readers learn of the end from their dropped answers.

@@ -25,6 +25,8 @@ pub(super) struct Transfer {
 impl Group {
     /// Begins to hand leadership to another member.
     pub(crate) fn hand_over(&mut self, host: &Host, to: u64, reply: TransferReply) {
+        // What was proposed before goes along.
+        self.propose(host);
         let raft = &self.raw.raft;
         if !self.is_leader() {
             reply.give(Err(ProposeError::NotLeader { leader: self.leader() }));
