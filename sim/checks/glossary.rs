@@ -64,7 +64,10 @@ pub(crate) const MEASURES: &[(&str, &str)] = &[
         "The longest time in which no node held an unexpired lease, by true time, from the first \
          lease to the end of the load. Absent where there was no lease.",
     ),
-    ("lease_gap_total", "All the time in which no node held an unexpired lease; see lease_gap_max."),
+    (
+        "lease_gap_total",
+        "All the time in which no node held an unexpired lease; see lease_gap_max.",
+    ),
     ("lease_reads", "Reads that leaders admitted under their leases, without asking anybody."),
     ("snapshots", "Snapshots that nodes took of their own state and that became durable."),
     ("snapshot_max", "The longest time from the start of a snapshot to its durability."),
