@@ -52,8 +52,8 @@ pub async fn start(
     let fresh = ConfState { voters, ..ConfState::default() };
     let disk = host.disk();
     let salt = host.rng("wal_salt", 0).below(1 << 32) as u32;
-    let owner = Owner { cluster: cluster_hash(members), member: me.id };
-    let limit = config.wal_segment.0;
+    let (limit, cluster) = (config.wal_segment.0, cluster_hash(members));
+    let owner = Owner { cluster, member: me.id };
     let recovered = recover(&disk, limit, &groups, &fresh, salt, owner).await?;
     if let Some((segment, offset, bytes)) = recovered.cut {
         host.emit(RaftEvent::TailCut { group: 0, segment, offset, bytes });
@@ -61,12 +61,7 @@ pub async fn start(
     if let Some(stranger) = recovered.logs.keys().find(|g| groups.binary_search(g).is_err()) {
         return Err(invalid(format!("the log holds group {stranger}, which is not configured")));
     }
-    let every = config.snapshot_every;
-    let offset = match config.snapshot_phase.0 {
-        "own" => host.rng("snapshot_phase", 0).below(every),
-        _ => 0,
-    };
-    let rhythm = Rhythm { every, offset };
+    let rhythm = rhythm(host, config);
     let replicas = replicas(host, &recovered.logs, rhythm, &machines).await?;
     remove_orphans(host, &recovered.logs).await?;
     let listener = host.net().listen(&me.peer_addr).await?;
@@ -109,6 +104,15 @@ pub async fn start(
         tasks.push(thread.spawn("raft_accept", accept::run(accept, listener)));
     });
     Ok(Raft::new(shared))
+}
+
+fn rhythm(host: &Host, config: &Config) -> Rhythm {
+    let every = config.snapshot_every;
+    let offset = match config.snapshot_phase.0 {
+        "own" => host.rng("snapshot_phase", 0).below(every),
+        _ => 0,
+    };
+    Rhythm { every, offset }
 }
 
 /// The receiving side, which listens for all other members.
