@@ -4,7 +4,8 @@
 //! Every named thread is one OS thread with a single-threaded runtime, so "while one task holds the
 //! thread no other task of it is polled" needs no machinery here and `Op::Hold` completes at once:
 //! the job itself takes the time. A task that blocks parks its OS thread. Sockets, timers and file
-//! operations live on one small shared runtime. An operation is a boxed future under its ticket; polling the ticket polls the future.
+//! operations live on one small shared runtime. An operation is a boxed future under its ticket;
+//! polling the ticket polls the future.
 //!
 //! Sleeps have the resolution of tokio's timer (1 ms, never early). `planted` is false, work has no
 //! price, random streams begin at the operating system's entropy. A panic ends its task, is
