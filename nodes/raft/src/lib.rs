@@ -257,8 +257,8 @@ impl Raft {
 
     /// Stops gracefully: no proposal is taken any more, leadership is handed over, and what is known
     /// to be committed is applied and answered, all of it within the upper election timeout. When
-    /// this returns without error, everything written is durable and no task runs any more; that
-    /// takes as long as the disk does.
+    /// this returns without error, everything that was promised is durable and no task runs any more;
+    /// that takes as long as the disk does.
     pub async fn stop(&self) -> io::Result<()> {
         let _ = self.shared.inbox.push(Input::Stop);
         self.ended().await

@@ -5,8 +5,8 @@
 //! and only then does anybody learn of the end.
 //!
 //! Syncing the log takes as long as the disk does, for a stalled disk too: a stop that gave up there
-//! could not say that what was written is durable. A log that waits for room is not waited for; the
-//! stop then ends with that error. A failure of the disk ends the loop without draining.
+//! could not say that what was written is durable. A log that waits for room is not waited for: what
+//! it lacks was promised to nobody. A failure of the disk ends the loop without draining.
 
 use std::io;
 

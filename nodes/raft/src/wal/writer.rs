@@ -87,7 +87,7 @@ impl Writer {
         }
     }
 
-    /// Runs until the mailbox is closed and everything in it is durable.
+    /// Runs until the mailbox is closed and everything in it is durable, or finds no room.
     pub(crate) async fn run(mut self) {
         if let Err(error) = self.serve().await {
             let _ = self.inbox.push(Input::Failed(error));
@@ -113,7 +113,9 @@ impl Writer {
             if needs_sync {
                 self.steps.push_back(Step::Flush);
             }
-            self.carry_out().await?;
+            if !self.carry_out().await? {
+                return Ok(());
+            }
             if needs_sync {
                 synced_at = clock.now();
             }
@@ -122,7 +124,7 @@ impl Writer {
             }
         }
         self.steps.push_back(Step::Flush);
-        self.carry_out().await
+        self.carry_out().await.map(drop)
     }
 
     /// Turns a round into steps, with as few appends as possible; returns the last batch in it.
@@ -162,17 +164,22 @@ impl Writer {
         }
     }
 
-    /// Takes all steps; waits for room where there is none.
-    async fn carry_out(&mut self) -> io::Result<()> {
+    /// Takes all steps; waits for room where there is none. False if the node ended meanwhile, and
+    /// steps were left.
+    async fn carry_out(&mut self) -> io::Result<bool> {
         let clock = self.host.clock();
         let mut full_since = None;
         loop {
             let thread = self.thread.clone();
             match thread.block(self.take_steps()).await {
                 Ok(()) => break,
-                // At the end of the node nobody waits for an operator.
-                Err(error) if is_full(&error) && !self.jobs.is_closed() => {}
-                Err(error) => return Err(error),
+                Err(error) if !is_full(&error) => return Err(error),
+                // At the end of the node nobody waits for an operator. What found no room was not
+                // reported durable, so nothing was promised that rests on it.
+                Err(_) if self.jobs.is_closed() => {
+                    return Ok(false);
+                }
+                Err(_) => {}
             }
             if full_since.is_none() {
                 full_since = Some(clock.now());
@@ -186,7 +193,7 @@ impl Writer {
             let waited_ns = host::unit::nanos(clock.now().since(since));
             self.host.emit(RaftEvent::DiskRoom { group: 0, waited_ns });
         }
-        Ok(())
+        Ok(true)
     }
 
     fn segment_in_need(&self) -> u64 {
