@@ -132,7 +132,8 @@ fn receiving(
         groups,
         snapshot_stall: config.snapshot_stall,
         inbox: inbox.clone(),
-        connections: Mutex::new(BTreeMap::new()),
+        connections: Mutex::default(),
+        current: Mutex::default(),
     }
 }
 

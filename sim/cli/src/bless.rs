@@ -87,7 +87,7 @@ fn result(session: &Session, scenario: &Arc<Scenario>) -> Result<String, Failure
         kernel::run::run(scenario, session.registry, &options).map_err(Failure::data)
     };
     let outcome = run(scenario, Trace::Short)?;
-    check_columns(scenario, &outcome)?;
+    check_columns(session.registry, scenario, &outcome)?;
     let cure = session.cure(scenario)?.map(|cure| run(&cure, Trace::Off)).transpose()?;
     let changes = Changes::default();
     let page = Page {

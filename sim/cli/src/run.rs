@@ -5,10 +5,13 @@
 //! digest, virtual_ns, events, polls, measures, units, sometimes, faults, shown, cure}`, where `cure` has
 //! the same shape or is null. Faults that fired can be kept as a plan file that replays them exactly.
 
+use std::collections::BTreeSet;
+
 use host::settings::nearest;
 use kernel::history::Trace;
 use kernel::outcome::{Outcome, Verdict};
 use kernel::plan::artifact;
+use kernel::registry::Registry;
 use kernel::run::Options;
 use kernel::scenario::Scenario;
 
@@ -36,7 +39,7 @@ pub fn run(session: &Session, args: &Run) -> Result<i32, Failure> {
         log::start(filter)?;
     }
     let outcome = kernel::run::run(&scenario, session.registry, &options).map_err(Failure::data)?;
-    check_columns(&scenario, &outcome)?;
+    check_columns(session.registry, &scenario, &outcome)?;
     let base = Options { weave: args.changes.weave, ..Options::seed(seed) };
     let cure = cure.map(|cure| kernel::run::run(&cure, session.registry, &base)).transpose();
     let cure = cure.map_err(Failure::data)?;
@@ -68,16 +71,29 @@ pub fn run(session: &Session, args: &Run) -> Result<i32, Failure> {
     Ok(outcome.exit_code())
 }
 
-/// A scenario may only print measures that its runs have. Which these are, a run says that came to its end.
-pub fn check_columns(scenario: &Scenario, outcome: &Outcome) -> Result<(), Failure> {
+/// A scenario may only print measures that there are. Which these are, a run says that came to its end, and
+/// the registry, for those that a run has only if something happened in it.
+pub fn check_columns(
+    registry: &Registry,
+    scenario: &Scenario,
+    outcome: &Outcome,
+) -> Result<(), Failure> {
     if outcome.verdict == Verdict::Fail {
         return Ok(());
     }
     for name in &scenario.columns {
-        if outcome.measure(name).is_some() {
+        let known = registry.measures.iter().map(|(word, _)| *word);
+        if outcome.measure(name).is_some() || known.clone().any(|word| word == name) {
             continue;
         }
-        let names: Vec<&str> = outcome.measures.iter().map(|m| m.name).collect();
+        let names: Vec<&str> = outcome
+            .measures
+            .iter()
+            .map(|m| m.name)
+            .chain(known)
+            .collect::<BTreeSet<_>>()
+            .into_iter()
+            .collect();
         let hint = match nearest(name, names.iter().copied()) {
             Some(near) => format!("did you mean `{near}`?"),
             None => format!("there are: {}", names.join(", ")),

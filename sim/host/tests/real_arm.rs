@@ -370,7 +370,7 @@ fn a_refused_append_leaves_nothing() {
 }
 
 #[test]
-fn an_append_that_cannot_be_taken_back_spoils_its_file() {
+fn a_full_device_refuses_and_keeps_nothing() {
     let (machine, root) = machine("spoiled");
     std::os::unix::fs::symlink("/dev/full", root.0.join("wal")).unwrap();
     let disk = machine.host().disk();

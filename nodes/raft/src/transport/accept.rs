@@ -1,9 +1,11 @@
 //! The receiving side: accepts connections, believes a hello of the same cluster, and hands
 //! messages to the consensus loop, a frame at a time. A frame that is garbage, or a message that no
-//! honest peer sends on this way, ends its connection and nothing else.
+//! honest peer sends on this way, ends its connection and nothing else. A peer that dials anew has
+//! given up what it dialled before, even if this end never heard of it: its latest connection ends
+//! the one before.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use host::{Chunks, Class, Conn, Host, Listener, Receiver, Sender, Task, Thread};
@@ -34,11 +36,25 @@ pub(crate) struct Accept {
     pub(crate) inbox: Mailbox<Input>,
     /// Tasks of open connections, to be ended with the node.
     pub(crate) connections: Mutex<BTreeMap<u64, Task>>,
+    /// The connection on which a peer sends its messages.
+    pub(crate) current: Mutex<BTreeMap<u64, u64>>,
 }
 
 impl Accept {
-    fn tasks(&self) -> std::sync::MutexGuard<'_, BTreeMap<u64, Task>> {
+    fn tasks(&self) -> MutexGuard<'_, BTreeMap<u64, Task>> {
         self.connections.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn current(&self) -> MutexGuard<'_, BTreeMap<u64, u64>> {
+        self.current.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// From now on the peer sends on this connection.
+    fn replaces(&self, from: u64, number: u64) {
+        let before = self.current().insert(from, number);
+        if let Some(task) = before.and_then(|before| self.tasks().remove(&before)) {
+            task.cancel();
+        }
     }
 
     /// Ends all connections.
@@ -101,7 +117,11 @@ async fn serve(accept: Arc<Accept>, conn: Conn, number: u64) {
     };
     match hello.filter(|(_, from)| accept.peers.contains(from)) {
         Some((Purpose::Snapshot, from)) => stream::receive(&accept, from, number, tx, rx).await,
-        Some((purpose, from)) => receive(&accept, purpose, from, tx, rx).await,
+        Some((purpose, from)) => {
+            accept.replaces(from, number);
+            receive(&accept, purpose, from, tx, rx).await;
+            accept.current().retain(|_, current| *current != number);
+        }
         None => tx.abort(),
     }
     accept.tasks().remove(&number);

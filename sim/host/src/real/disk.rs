@@ -462,19 +462,3 @@ fn walk(folder: &Path, found: &mut impl FnMut(&Path, bool)) -> io::Result<()> {
     }
     Ok(())
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// A device that is always full, and that cannot be cut back.
-    #[test]
-    fn an_append_that_cannot_be_undone_spoils_its_file() {
-        let device = OpenOptions::new().read(true).write(true).open("/dev/full").unwrap();
-        let file = OpenFile::new("full", device).unwrap();
-        let why = file.append(&Chunks::from(vec![1; 8])).unwrap_err();
-        assert_eq!(why.kind(), io::ErrorKind::StorageFull);
-        assert!(file.append(&Chunks::from(vec![1])).unwrap_err().to_string().contains("earlier"));
-        assert!(file.sync().is_err());
-    }
-}
