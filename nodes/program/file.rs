@@ -227,6 +227,14 @@ mod tests {
     }
 
     #[test]
+    fn the_readmes_file_works() {
+        let readme = include_str!("../../README.md");
+        let block = readme.split("```toml\n").nth(1).and_then(|b| b.split("```").next());
+        let said = parse(block.expect("a file in the README")).ok().unwrap();
+        assert_eq!((said.me, said.members.len()), (Some(1), 3));
+    }
+
+    #[test]
     fn a_file_says_who_where_and_how() {
         let said = parse(GOOD).ok().unwrap();
         assert_eq!((said.me, said.data), (Some(2), Some(PathBuf::from("dir/n2"))));
