@@ -11,7 +11,8 @@ mod program;
 
 #[cfg(madsim)]
 fn main() {
-    eprintln!("wavetank-node is the real program: use `cargo real`");
+    use std::io::Write;
+    let _ = writeln!(std::io::stderr(), "wavetank-node is the real program: use `cargo real`");
     std::process::exit(64);
 }
 

@@ -55,6 +55,7 @@ const SCENARIOS: &[Builtin] = builtin!("scenarios":
     "interval_bloats_wal"
     "interval_bounds_wal"
     "leader_crash"
+    "short_delays_keep_leader"
     "snapshot_in_step"
     "snapshot_on_its_own_thread"
     "snapshot_spares_heartbeat"

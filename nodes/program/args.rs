@@ -34,17 +34,21 @@ FILE is TOML, with quantities as in scenarios; flags outrank it:
   [config]                        # settings, see below
   heartbeat = \"100ms\"
 
-SIGINT and SIGTERM ask for a graceful stop; a second one ends the process at once.
-Log lines go to stderr. WAVETANK_LOG selects them as tracing-subscriber does: the default is
-`wavetank=info,warn`; `wavetank=debug` says more, `off` nothing.
+SIGINT, SIGTERM and, unless it is ignored (nohup), SIGHUP ask for a graceful stop; a second one ends
+the process at once.
+Log lines go to stderr; those that cannot be written are lost. WAVETANK_LOG selects them as
+tracing-subscriber does: the default is `wavetank=info,warn`; `wavetank=debug` says more, `off` nothing.
 Exit codes: 0 stopped as asked, 3 a task panicked, 64 usage, 65 bad file, 74 input/output or a damaged
 disk, 130 a second signal.";
 
 const ASK: &str = "\
-Whom to ask comes from --clients or from the file that a node was started with (--config).
+Whom to ask comes from --clients or from the file that a node was started with (--config). Nodes say who
+they are, so --clients may be in any order.
 Log lines go to stderr; WAVETANK_LOG selects them (default `warn`; `wavetank=debug` says more).
-Exit codes: 0 done, 1 surely not done (no leader in time, a condition that did not hold, no such key),
-6 outcome unknown or no answer, 64 usage, 65 bad file, 74 input/output.";
+Exit codes: 0 done; 1 `not done`: surely not, and it will not be (no leader in time for a command, refused,
+a condition that did not hold, no such key); 6 `unknown`: a command may have been done, or may still be;
+6 `no answer`: nobody answered what only asks (get, range, status); 64 usage; 65 bad file; 74 input/output,
+or a result that cannot be written.";
 
 /// A node's flags.
 #[derive(Debug, Args)]
@@ -72,7 +76,7 @@ pub struct Serve {
 /// Whom a client asks, and how it answers.
 #[derive(Debug, Args)]
 pub struct Whom {
-    /// Where the members listen for clients, in the order of their ids
+    /// Where members listen for clients, in any order
     #[arg(long, value_name = "ADDR,...", value_delimiter = ',', conflicts_with = "config")]
     pub clients: Vec<String>,
     /// Take the members from a node's file

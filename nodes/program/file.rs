@@ -33,22 +33,23 @@ struct Said {
 
 /// What flags and file come to.
 pub fn order(node: &'static Node, given: &Serve) -> Result<Order, Failure> {
-    let mut doc = match &given.config {
+    let filed = match &given.config {
         Some(path) => document(path)?,
         None => Doc::default(),
     };
+    let mut doc = filed.clone();
     for (key, value) in &given.sets {
         doc.set(&format!("config.{key}"), value);
     }
     let mut config = (node.config)();
     let said = read(&doc, given.config.as_deref(), &(node.fields)(), config.as_mut())?;
-    config.validate().map_err(|why| match &given.config {
-        Some(path) => Failure::bad_file(format!("{}: {why}", path.display())),
-        None => Failure::usage(why),
-    })?;
+    config.validate().map_err(|why| blame(node, &filed, given, &why))?;
     let typed = flagged(&given.peers, &given.clients)?;
     let all = if typed.is_empty() { said.members } else { typed };
     if all.is_empty() {
+        if let Some(path) = &given.config {
+            return Err(no_members(path));
+        }
         let text = "who are the members? give --config FILE, or --peers and --clients";
         return Err(Failure::usage(text));
     }
@@ -61,7 +62,8 @@ pub fn order(node: &'static Node, given: &Serve) -> Result<Order, Failure> {
         return Err(if given.me.is_some() {
             Failure::usage(text)
         } else {
-            Failure::bad_file(text)
+            let name = given.config.as_deref().unwrap_or(Path::new("")).display();
+            Failure::bad_file(format!("{name}: {text}"))
         });
     }
     let data = given.data.clone().or(said.data);
@@ -69,7 +71,24 @@ pub fn order(node: &'static Node, given: &Serve) -> Result<Order, Failure> {
     Ok(Order { node, config, members, data })
 }
 
-/// Whom a client may ask.
+/// Settings that each can be had, but not together: the typist's if the file's alone would do.
+fn blame(node: &Node, filed: &Doc, given: &Serve, why: &str) -> Failure {
+    let mut config = (node.config)();
+    let alone = read(filed, given.config.as_deref(), &(node.fields)(), config.as_mut());
+    match &given.config {
+        Some(path) if alone.is_err() || config.validate().is_err() => {
+            Failure::bad_file(format!("{}: {why}", path.display()))
+        }
+        _ => Failure::usage(format!("--set: {why}")),
+    }
+}
+
+fn no_members(path: &Path) -> Failure {
+    let text = "it names no members; write a [[member]] with id, peer and client for each";
+    Failure::bad_file(format!("{}: {text}", path.display()))
+}
+
+/// Whom a client may ask; typed addresses are numbered as they come.
 pub fn members(whom: &Whom) -> Result<Members, Failure> {
     let all = match &whom.config {
         Some(path) => {
@@ -80,6 +99,9 @@ pub fn members(whom: &Whom) -> Result<Members, Failure> {
         None => flagged(&whom.clients, &whom.clients)?,
     };
     if all.is_empty() {
+        if let Some(path) = &whom.config {
+            return Err(no_members(path));
+        }
         let text = "whom to ask? give --clients ADDR,... or --config FILE with its members";
         return Err(Failure::usage(text));
     }
@@ -157,7 +179,8 @@ fn member(reader: &mut Reader<'_>, section: &str) -> Option<Member> {
     Some(named(id?, peer?, client?))
 }
 
-fn named(id: u64, peer_addr: Addr, client_addr: Addr) -> Member {
+/// A member under its usual name.
+pub fn named(id: u64, peer_addr: Addr, client_addr: Addr) -> Member {
     Member { id, name: format!("n{id}"), peer_addr, client_addr }
 }
 
@@ -276,6 +299,34 @@ mod tests {
         let failure = read(&doc, None, &(NODES[0].fields)(), &mut config).err().unwrap();
         assert_eq!(failure.code, 64);
         assert!(failure.text.contains("did you mean `heartbeat`?"), "{}", failure.text);
+    }
+
+    fn ordered(text: &str, sets: &[(&str, &str)]) -> Failure {
+        let dir = std::env::temp_dir();
+        let path = dir.join(format!("wavetank-{}-{:016x}.toml", std::process::id(), sets.len()));
+        std::fs::write(&path, text).unwrap();
+        let given = Serve {
+            config: Some(path.clone()),
+            me: None,
+            data: None,
+            peers: Vec::new(),
+            clients: Vec::new(),
+            sets: sets.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect(),
+        };
+        let failure = order(&NODES[0], &given).err().expect("a problem");
+        let _ = std::fs::remove_file(path);
+        failure
+    }
+
+    #[test]
+    fn who_is_to_blame_is_said() {
+        let typed = ordered(GOOD, &[("heartbeat", "30s")]);
+        assert_eq!((typed.code, typed.text.starts_with("--set: ")), (64, true), "{}", typed.text);
+        let both = ordered(&GOOD.replace("60ms", "30s"), &[("reads", "index"), ("reads", "lease")]);
+        assert_eq!((both.code, both.text.contains(".toml: ")), (65, true), "{}", both.text);
+        let empty = ordered("", &[("reads", "index"), ("reads", "lease"), ("reads", "index")]);
+        let named = empty.text.contains(".toml: it names no members");
+        assert_eq!((empty.code, named), (65, true), "{}", empty.text);
     }
 
     proptest! {

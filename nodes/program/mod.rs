@@ -2,6 +2,9 @@
 //! command that runs such a node (`serve`), with settings from flags and a file (`file`). The other
 //! commands are the store's clients (`ask`), and `show` prints what they learned.
 //!
+//! A line for people that cannot be written is lost and nothing else: a full disk under the log, or a
+//! reader of stderr that has gone, must not end a node. A result that cannot be written is an error.
+//!
 //! Left out: a supervisor, and changes of a running cluster's members.
 
 mod args;
@@ -10,8 +13,9 @@ mod file;
 mod serve;
 mod show;
 
+use std::fmt::Display;
 use std::future::Future;
-use std::io;
+use std::io::{self, Write};
 use std::pin::Pin;
 use std::process::ExitCode;
 
@@ -114,9 +118,14 @@ pub fn main() -> ExitCode {
             .and_then(|()| ask::ask(args::Ask::from_arg_matches(&matches).map_err(clap_says)?)),
     };
     outcome.unwrap_or_else(|Failure { code, text }| {
-        eprintln!("wavetank-node: {text}");
+        say(format_args!("wavetank-node: {text}"));
         ExitCode::from(code)
     })
+}
+
+/// A line to stderr, if it can be written; `eprintln!` would panic if not.
+fn say(line: impl Display) {
+    let _ = writeln!(io::stderr(), "{line}");
 }
 
 fn clap_says(why: clap::Error) -> Failure {
@@ -129,6 +138,8 @@ fn log_to_stderr(default: &str) -> Result<(), Failure> {
     let chosen = if text.trim().is_empty() { default } else { text.trim() };
     let filter = EnvFilter::try_new(chosen)
         .map_err(|why| Failure::usage(format!("WAVETANK_LOG=`{chosen}`: {why}")))?;
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).init();
+    // What cannot be written to stderr cannot be complained of there either: that would panic.
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    lines.log_internal_errors(false).init();
     Ok(())
 }

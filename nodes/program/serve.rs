@@ -1,9 +1,10 @@
 //! Runs one node until it is asked to stop or its disk fails, and says when it serves and why it
-//! stopped. The number of device syncs goes with the last line: it is what a `kill -9` cannot show,
-//! because a process that dies leaves the page cache to the kernel.
+//! stopped. The number of device syncs goes with the last line of a stop that was asked for: it is what a
+//! `kill -9` cannot show, because a process that dies leaves the page cache to the kernel.
 //!
 //! It knows nothing of what a node does, and restarts nothing: that is for the supervisor of the machine.
 
+use std::future::pending;
 use std::io;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -11,7 +12,7 @@ use std::time::Duration;
 use host::real::Machine;
 use host::{Host, Members};
 use rustix::process::{Resource, getrlimit, setrlimit};
-use tokio_real::signal::unix::{SignalKind, signal};
+use tokio_real::signal::unix::{Signal, SignalKind, signal};
 use tokio_real::sync::oneshot;
 use tokio_real::time::sleep;
 use tracing::{info, warn};
@@ -29,12 +30,15 @@ pub fn serve(order: Order) -> Result<ExitCode, Failure> {
     let Order { node, config, members, data } = order;
     let name = format!("n{}", members.me);
     let folder = std::path::absolute(&data).unwrap_or(data);
-    let failed = |why: io::Error, syncs: u64| {
-        Failure::io(format!("{name} in {}: {why} ({syncs} device syncs)", folder.display()))
-    };
+    let failed = |why: io::Error| Failure::io(format!("{name} in {}: {why}", folder.display()));
     raise_descriptors();
     let builder = Machine::builder(&name, folder.clone()).max_connections(config.connections());
-    let machine = builder.start().map_err(|why| failed(why, 0))?;
+    let machine = builder.start().map_err(|why| match why.kind() {
+        io::ErrorKind::ResourceBusy => {
+            Failure::io(format!("{name}: another process has the folder {}", folder.display()))
+        }
+        _ => failed(why),
+    })?;
     info!(target: "wavetank", host = name, "starts as {} in {}", node.word, folder.display());
     let shell = tokio_real::runtime::Builder::new_current_thread().enable_all().build();
     let outcome =
@@ -43,10 +47,10 @@ pub fn serve(order: Order) -> Result<ExitCode, Failure> {
     let (panics, syncs) = (machine.panics(), machine.syncs());
     machine.shutdown();
     if !panics.is_empty() {
-        let text = format!("{name} panicked: {} ({syncs} device syncs)", panics.join("; "));
+        let text = format!("{name} panicked: {}", panics.join("; "));
         return Err(Failure { code: 3, text });
     }
-    let why = outcome.map_err(|why| failed(why, syncs))?;
+    let why = outcome.map_err(failed)?;
     info!(target: "wavetank", host = name, syncs, "stopped: {why}; {syncs} device syncs");
     Ok(ExitCode::SUCCESS)
 }
@@ -60,6 +64,10 @@ async fn watch(
 ) -> io::Result<String> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
+    let mut hangup = match hangups_ignored() {
+        true => None,
+        false => Some(signal(SignalKind::hangup())?),
+    };
     let (tx, mut ended) = oneshot::channel();
     let host = machine.host();
     let (node, running) = (host.clone(), members.clone());
@@ -86,6 +94,7 @@ async fn watch(
             }
             _ = interrupt.recv() => "SIGINT",
             _ = terminate.recv() => "SIGTERM",
+            () = next(&mut hangup) => "SIGHUP",
         };
         if asked.replace(signal).is_some() {
             std::process::exit(130);
@@ -93,6 +102,23 @@ async fn watch(
         info!(target: "wavetank", host = host.name(), "{signal}: stops");
         machine.stop();
     }
+}
+
+/// The next signal of a kind; none ever of a kind that is not listened for.
+async fn next(signals: &mut Option<Signal>) {
+    match signals {
+        Some(signals) => drop(signals.recv().await),
+        None => pending().await,
+    }
+}
+
+/// Whether whoever started this process had it ignore SIGHUP, as `nohup` does: then the end of the
+/// terminal is not to end it. Where the kernel does not tell, it is.
+fn hangups_ignored() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    // Bit 0 is signal 1, which is SIGHUP.
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_some_and(|m| m & 1 == 1)
 }
 
 /// Says so once the node listens for clients, which is the last thing that it does at boot.

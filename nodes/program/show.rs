@@ -6,17 +6,21 @@
 //! Left out: colours, and any form that only one command would have.
 
 use std::io::{self, Write};
+use std::path::Path;
 use std::process::ExitCode;
 
 use bytes::Bytes;
-use host::Members;
+use host::{Member, Members};
 use serde_json::{Value, json};
 use store::client::{Found, Item, Listing, Outcome, Status};
 
-use super::Failure;
 use super::args::Format;
+use super::{Failure, say};
 
 const MISMATCH: &str = "the key is not at the expected version";
+
+/// Who the node at an address is and what it says of itself, or why it says nothing.
+pub type Told = Result<(u64, Status), String>;
 
 /// What became of a command.
 pub enum Answer {
@@ -30,8 +34,10 @@ pub enum Answer {
     Mismatch { version: u64 },
     /// Surely not done.
     NotDone { why: String },
-    /// Nobody knows.
+    /// Nobody knows whether it is done.
     Unknown { why: String },
+    /// Nobody answered what only asks.
+    Silence { why: String },
 }
 
 impl From<Outcome> for Answer {
@@ -52,7 +58,7 @@ impl From<Found> for Answer {
         match found {
             Found::Value { version, value, .. } => Answer::Value { version, value },
             Found::Missing => Answer::NotDone { why: "there is no such key".to_string() },
-            Found::Fail(why) => Answer::Unknown { why: why.to_string() },
+            Found::Fail(why) => Answer::Silence { why: why.to_string() },
         }
     }
 }
@@ -61,7 +67,7 @@ impl From<Listing> for Answer {
     fn from(listing: Listing) -> Answer {
         match listing {
             Listing::Items { items, more } => Answer::Items { items, more },
-            Listing::Fail(why) => Answer::Unknown { why: why.to_string() },
+            Listing::Fail(why) => Answer::Silence { why: why.to_string() },
         }
     }
 }
@@ -72,6 +78,7 @@ impl Answer {
             Answer::Done { .. } | Answer::Value { .. } | Answer::Items { .. } => "done",
             Answer::Mismatch { .. } | Answer::NotDone { .. } => "not_done",
             Answer::Unknown { .. } => "unknown",
+            Answer::Silence { .. } => "no_answer",
         }
     }
 
@@ -79,7 +86,17 @@ impl Answer {
         match self {
             Answer::Done { .. } | Answer::Value { .. } | Answer::Items { .. } => 0,
             Answer::Mismatch { .. } | Answer::NotDone { .. } => 1,
-            Answer::Unknown { .. } => 6,
+            Answer::Unknown { .. } | Answer::Silence { .. } => 6,
+        }
+    }
+
+    /// Why there is no result.
+    pub fn why(&self) -> Option<&str> {
+        match self {
+            Answer::NotDone { why } | Answer::Unknown { why } | Answer::Silence { why } => {
+                Some(why)
+            }
+            _ => None,
         }
     }
 
@@ -106,7 +123,9 @@ impl Answer {
                 object["version"] = (*version).into();
                 object["why"] = MISMATCH.into();
             }
-            Answer::NotDone { why } | Answer::Unknown { why } => object["why"] = (&**why).into(),
+            Answer::NotDone { why } | Answer::Unknown { why } | Answer::Silence { why } => {
+                object["why"] = (&**why).into();
+            }
         }
         object
     }
@@ -128,60 +147,92 @@ pub fn answer(command: &str, answer: &Answer, format: Format) -> Result<ExitCode
             };
             out(items.iter().map(line).collect::<String>().as_bytes())?;
             if *more {
-                eprintln!("there are more keys behind the last one");
+                say("there are more keys behind the last one");
             }
         }
         (Format::Human, Answer::Mismatch { version }) => {
-            eprintln!("not done: {MISMATCH}, but at {version}");
+            say(format_args!("not done: {MISMATCH}, but at {version}"));
         }
-        (Format::Human, Answer::NotDone { why }) => eprintln!("not done: {why}"),
-        (Format::Human, Answer::Unknown { why }) => eprintln!("unknown: {why}"),
+        (Format::Human, Answer::NotDone { why }) => say(format_args!("not done: {why}")),
+        (Format::Human, Answer::Unknown { why }) => say(format_args!("unknown: {why}")),
+        (Format::Human, Answer::Silence { why }) => say(format_args!("no answer: {why}")),
     }
     Ok(ExitCode::from(answer.code()))
 }
 
-/// Prints what each member says of itself. Code 6 if nobody answered.
+/// Prints what each member says of itself. Code 6 if nobody answered. A node that is another than
+/// `file` has at its address is an error, once everything is printed.
 pub fn status(
     members: &Members,
-    statuses: &[Option<Status>],
+    file: Option<&Path>,
+    told: &[Told],
     format: Format,
 ) -> Result<ExitCode, Failure> {
     let text = match format {
-        Format::Human => table(members, statuses),
+        Format::Human => table(members, file.is_some(), told),
         Format::Json => {
-            let pairs = members.all.iter().zip(statuses);
-            let object = |(member, status): (&host::Member, &Option<Status>)| {
-                let mut object = json!({
-                    "member": member.id, "client": member.client_addr.0, "reachable": status.is_some(),
-                });
-                if let Some(Status { leader, index, hash, keys, .. }) = status {
-                    object["leader"] = (*leader).into();
-                    object["index"] = (*index).into();
-                    object["keys"] = (*keys).into();
-                    object["hash"] = format!("{hash:016x}").into();
-                }
-                object
-            };
-            let members: Vec<Value> = pairs.map(object).collect();
-            format!("{}\n", json!({"command": "status", "members": members}))
+            let pairs = members.all.iter().zip(told);
+            let all: Vec<Value> = pairs.map(|(m, told)| object(m, file.is_some(), told)).collect();
+            format!("{}\n", json!({"command": "status", "members": all}))
         }
     };
     out(text.as_bytes())?;
-    let nobody = statuses.iter().all(Option::is_none);
+    if format == Format::Human {
+        told.iter().filter_map(|told| told.as_ref().err()).for_each(say);
+    }
+    let others = file.map(|file| others(members, file, told)).unwrap_or_default();
+    if !others.is_empty() {
+        return Err(Failure::bad_file(others.join("; ")));
+    }
+    let nobody = told.iter().all(Result::is_err);
     Ok(if nobody { ExitCode::from(6) } else { ExitCode::SUCCESS })
 }
 
-fn table(members: &Members, statuses: &[Option<Status>]) -> String {
+/// Where another node is than the file says.
+fn others(members: &Members, file: &Path, told: &[Told]) -> Vec<String> {
+    let other = |(member, told): (&Member, &Told)| {
+        let (me, file) = (told.as_ref().ok()?.0, file.display());
+        let (id, addr) = (member.id, &member.client_addr);
+        (me != id).then(|| format!("{addr} says that it is n{me}, but {file} has n{id} there"))
+    };
+    members.all.iter().zip(told).filter_map(other).collect()
+}
+
+/// Who is at an address: whoever says so, or whom the file has there.
+fn who(member: &Member, filed: bool, told: &Told) -> Option<u64> {
+    told.as_ref().ok().map(|(me, _)| *me).or(filed.then_some(member.id))
+}
+
+fn object(member: &Member, filed: bool, told: &Told) -> Value {
+    let mut object = json!({
+        "member": who(member, filed, told),
+        "client": member.client_addr.0,
+        "reachable": told.is_ok(),
+    });
+    match told {
+        Ok((_, Status { leader, index, hash, keys, .. })) => {
+            object["leader"] = (*leader).into();
+            object["index"] = (*index).into();
+            object["keys"] = (*keys).into();
+            object["hash"] = format!("{hash:016x}").into();
+        }
+        Err(why) => object["why"] = (&**why).into(),
+    }
+    object
+}
+
+fn table(members: &Members, filed: bool, told: &[Told]) -> String {
     let cells = ["member", "clients at", "says", "index", "keys", "hash"].map(String::from);
     let mut rows = vec![cells];
-    for (member, status) in members.all.iter().zip(statuses) {
-        let (id, addr) = (format!("n{}", member.id), member.client_addr.0.clone());
-        rows.push(match status {
-            None => [id, addr, "no answer".into(), "-".into(), "-".into(), "-".into()],
-            Some(Status { leader, index, hash, keys, .. }) => {
+    for (member, told) in members.all.iter().zip(told) {
+        let id = who(member, filed, told).map_or("?".to_string(), |id| format!("n{id}"));
+        let addr = member.client_addr.0.clone();
+        rows.push(match told {
+            Err(_) => [id, addr, "no answer".into(), "-".into(), "-".into(), "-".into()],
+            Ok((me, Status { leader, index, hash, keys, .. })) => {
                 let says = match *leader {
                     0 => "knows no leader".to_string(),
-                    leader if leader == member.id => "leads".to_string(),
+                    leader if leader == *me => "leads".to_string(),
                     leader => format!("follows n{leader}"),
                 };
                 let hash = format!("{hash:016x}");
@@ -222,7 +273,7 @@ fn out(bytes: &[u8]) -> Result<(), Failure> {
 
 #[cfg(test)]
 mod tests {
-    use host::{Addr, Member};
+    use host::Addr;
 
     use super::*;
 
@@ -237,14 +288,19 @@ mod tests {
         let members = Members { me: 0, all: (1..=3).map(member).collect() };
         let leads = Status { leader: 1, index: 12, hash: 255, keys: 3 };
         let lost = Status { leader: 0, index: 9, ..leads };
-        let text = table(&members, &[Some(leads), None, Some(lost)]);
+        let told = [Ok((3, Status { leader: 3, ..leads })), Err("away".into()), Ok((1, lost))];
         let expected = "\
 member  clients at  says             index  keys  hash
-n1      h:1000      leads               12     3  00000000000000ff
-n2      h:2000      no answer            -     -  -
-n3      h:3000      knows no leader      9     3  00000000000000ff
+n3      h:1000      leads               12     3  00000000000000ff
+?       h:2000      no answer            -     -  -
+n1      h:3000      knows no leader      9     3  00000000000000ff
 ";
-        assert_eq!(text, expected);
+        assert_eq!(table(&members, false, &told), expected);
+        assert!(table(&members, true, &told).contains("n2      h:2000"));
+        assert_eq!(object(&members.all[1], false, &told[1])["why"], "away");
+        let others = others(&members, Path::new("x.toml"), &told);
+        assert_eq!(others[0], "h:1000 says that it is n3, but x.toml has n1 there");
+        assert_eq!(others.len(), 2);
     }
 
     #[test]
@@ -257,6 +313,8 @@ n3      h:3000      knows no leader      9     3  00000000000000ff
         assert_eq!((mismatch.code(), &mismatch.json("cas")["version"]), (1, &json!(7)));
         let unknown = Answer::from(Outcome::Unknown);
         assert_eq!((unknown.code(), &unknown.json("put")["outcome"]), (6, &json!("unknown")));
+        let nobody = Answer::from(Found::Fail("away"));
+        assert_eq!((nobody.code(), &nobody.json("get")["outcome"]), (6, &json!("no_answer")));
         assert_eq!(Answer::from(Found::Missing).code(), 1);
     }
 }

@@ -8,7 +8,9 @@
 //!
 //! A scenario that names this check gets the blackout: measures close, power fails everywhere, the
 //! cluster restarts and settles, clients read back all they wrote. A key that cannot be read counts
-//! as lost if a write to it was acknowledged. Left out: reads during the load (`read_fresh`).
+//! as lost if a write to it was acknowledged. Left out: reads during the load (`read_fresh`), and
+//! that a write without known outcome can come no more once the same session's next command was
+//! acknowledged: it counts for good as one that may have come last.
 //! Source: Jepsen's lost-write checks, etcd's robustness tests.
 
 use std::collections::BTreeMap;

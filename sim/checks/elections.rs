@@ -3,9 +3,9 @@
 //!
 //! A term begins when the first node stands for it; asking beforehand (pre-vote) begins none. An
 //! election is needless if it begins after the first leader while no node is down or paused and no
-//! link between nodes is cut: nothing had failed, the protocol only believed so. What a fault
-//! leaves behind after its end, such as a late thread, does not excuse an election. The election of
-//! a node to which the leader hands leadership over is asked for, and not needless.
+//! link between nodes is cut, and none was for a second: nothing had failed, the protocol only
+//! believed so. Slow disks, slow links and held threads excuse nothing. The election of a node to
+//! which the leader hands leadership over is asked for, and not needless.
 //!
 //! Time without a leader is two measures in ms: `no_leader_total`, the sum, and `no_leader_max`,
 //! the longest stretch. There is a leader while some live node that is not paused leads the highest
@@ -27,7 +27,8 @@ pub fn word() -> CheckWord {
     CheckWord {
         word: "elections",
         about: "measures elections: elections, terms that began; needless_elections, those that \
-                began after the first leader while no node was down or paused and no link cut; \
+                began after the first leader while no node was down or paused and no link cut, nor \
+                had been for a second; \
                 leader_changes; no_leader_total and no_leader_max, all the time and the longest \
                 time without a leader, from the first leader to the end of the settling",
         claim: Claim::Measures,
@@ -48,7 +49,7 @@ pub(crate) struct State {
 #[derive(Default)]
 pub(crate) struct Group {
     /// The highest term that has begun.
-    pub(crate) highest: u64,
+    highest: u64,
     /// What each node is; dead ones are absent.
     pub(crate) states: BTreeMap<usize, State>,
     last_leader: Option<usize>,
@@ -93,9 +94,11 @@ impl Group {
         turn
     }
 
-    /// Whether some node leads the highest term, and can.
+    /// Whether some node leads the highest term that a living node knows, and can. A term that only
+    /// the dead know may never have left them, and hinders nobody.
     pub(crate) fn is_led(&self, can: impl Fn(usize) -> bool) -> bool {
-        let leads = |s: &State| s.role == "leader" && s.term == self.highest;
+        let highest = self.states.values().map(|s| s.term).max();
+        let leads = |s: &State| s.role == "leader" && Some(s.term) == highest;
         self.states.iter().any(|(host, state)| leads(state) && can(*host))
     }
 }
@@ -194,13 +197,75 @@ impl Gaps {
     }
 }
 
-#[derive(Default)]
+/// How long a disturbance excuses the elections that come after it.
+pub(crate) struct Excuse {
+    lasts: Time,
+    /// The last moment at which something was disturbed; the run begins with booting.
+    since: Time,
+}
+
+impl Excuse {
+    /// Where nothing else is said: 1 s, a few election timeouts.
+    pub(crate) const USUAL: Time = 1_000_000_000;
+
+    pub(crate) fn new(lasts: Time) -> Excuse {
+        Excuse { lasts, since: 0 }
+    }
+
+    /// Takes notice of what elections may follow from: failures, their ends, and handing over.
+    pub(crate) fn note(&mut self, fact: &Fact<'_>) {
+        if disturbs(fact) {
+            self.since = fact.at;
+        }
+    }
+
+    /// How long all has been quiet, if that is long enough.
+    pub(crate) fn is_over(&self, now: Time) -> Option<Time> {
+        let quiet = now - self.since;
+        (quiet > self.lasts).then_some(quiet)
+    }
+}
+
+/// Whether the fact is one that elections may follow from: failures, their ends, and handing over.
+fn disturbs(fact: &Fact<'_>) -> bool {
+    let by_kernel = matches!(
+        fact.get(),
+        Some(
+            KernelEvent::Booted { .. }
+                | KernelEvent::Crashed { .. }
+                | KernelEvent::PowerLost { .. }
+                | KernelEvent::StopAsked
+                | KernelEvent::Exited { .. }
+                | KernelEvent::Panicked { .. }
+                | KernelEvent::Paused
+                | KernelEvent::Resumed { .. }
+                | KernelEvent::LinkCut { .. }
+                | KernelEvent::LinkHealed { .. }
+        )
+    );
+    by_kernel || matches!(fact.get(), Some(RaftEvent::TransferStarted { .. }))
+}
+
 struct Elections {
     leadership: Leadership,
     elections: u64,
     needless: u64,
     changes: u64,
     gaps: Gaps,
+    excuse: Excuse,
+}
+
+impl Default for Elections {
+    fn default() -> Elections {
+        Elections {
+            leadership: Leadership::default(),
+            elections: 0,
+            needless: 0,
+            changes: 0,
+            gaps: Gaps::default(),
+            excuse: Excuse::new(Excuse::USUAL),
+        }
+    }
 }
 
 impl Elections {
@@ -213,8 +278,9 @@ impl Elections {
 
 impl Check for Elections {
     fn observe(&mut self, fact: &Fact<'_>, view: &View<'_>) -> Result<(), Finding> {
+        self.excuse.note(fact);
         let Some(turn) = self.leadership.note(fact) else { return Ok(()) };
-        self.tally(&turn, view.disturbed());
+        self.tally(&turn, view.disturbed() || self.excuse.is_over(fact.at).is_none());
         self.gaps.now(fact.at, self.leadership.keeps_leaders(view));
         Ok(())
     }
@@ -236,6 +302,25 @@ impl Check for Elections {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_term_that_only_the_dead_know_hinders_no_leader() {
+        let mut group = Group::default();
+        group.becomes(0, "leader", 1);
+        group.becomes(1, "candidate", 2);
+        assert!(!group.is_led(|_| true), "the candidate lives");
+        group.states.remove(&1);
+        assert!(group.is_led(|_| true));
+    }
+
+    #[test]
+    fn what_follows_a_failure_is_excused_for_a_while() {
+        let mut excuse = Excuse::new(1_000);
+        let crashed = KernelEvent::Crashed { tasks: 1 };
+        excuse.note(&Fact { at: 5_000, host: 0, boot: 1, event: &crashed });
+        assert_eq!(excuse.is_over(6_000), None);
+        assert_eq!(excuse.is_over(6_001), Some(1_001));
+    }
 
     #[test]
     fn a_term_begins_once_and_a_leader_changes_when_another_node_leads() {

@@ -7,18 +7,16 @@
 //! the election timeout: there a leader that lives is always heard in time. Slow disks, slow links
 //! and clocks excuse nothing here. An election that a leader asked for by handing over is not
 //! needless; a node that only asks whether it could win does not stand. What follows the blackout
-//! is not judged. How many there were is the measure `needless_elections`, without the excuse.
+//! is not judged. How many there were, with an excuse of 1 s, is the measure
+//! `needless_elections`.
 
 use std::time::Duration;
 
 use host::unit::{millis, nanos, parse_duration};
-use kernel::Time;
 use kernel::check::{Check, Fact, Finding, View};
-use kernel::event::KernelEvent;
 use kernel::registry::{CheckWord, Claim};
-use raft_driver::event::RaftEvent;
 
-use crate::elections::Leadership;
+use crate::elections::{Excuse, Leadership};
 use crate::{enters, node};
 
 /// The word `no_needless_election`.
@@ -34,47 +32,12 @@ pub fn word() -> CheckWord {
 }
 
 fn make(argument: Option<&str>) -> Result<Box<dyn Check>, String> {
-    let excused = argument.map_or(Ok(Duration::from_secs(1)), parse_duration)?;
+    let excused = argument.map_or(Ok(Duration::from_nanos(Excuse::USUAL)), parse_duration)?;
     Ok(Box::new(NoNeedlessElection {
         leadership: Leadership::default(),
-        excuse: Excuse { lasts: nanos(excused), since: 0 },
+        excuse: Excuse::new(nanos(excused)),
         dark: false,
     }))
-}
-
-/// How long a disturbance excuses elections.
-struct Excuse {
-    lasts: Time,
-    /// The last moment at which something was disturbed; the run begins with booting.
-    since: Time,
-}
-
-impl Excuse {
-    /// How long all has been quiet, if that is long enough.
-    fn is_over(&self, now: Time) -> Option<Time> {
-        let quiet = now - self.since;
-        (quiet > self.lasts).then_some(quiet)
-    }
-}
-
-/// Whether the fact is one that elections may follow from: failures, their ends, and handing over.
-fn disturbs(fact: &Fact<'_>) -> bool {
-    let by_kernel = matches!(
-        fact.get(),
-        Some(
-            KernelEvent::Booted { .. }
-                | KernelEvent::Crashed { .. }
-                | KernelEvent::PowerLost { .. }
-                | KernelEvent::StopAsked
-                | KernelEvent::Exited { .. }
-                | KernelEvent::Panicked { .. }
-                | KernelEvent::Paused
-                | KernelEvent::Resumed { .. }
-                | KernelEvent::LinkCut { .. }
-                | KernelEvent::LinkHealed { .. }
-        )
-    );
-    by_kernel || matches!(fact.get(), Some(RaftEvent::TransferStarted { .. }))
 }
 
 struct NoNeedlessElection {
@@ -86,9 +49,7 @@ struct NoNeedlessElection {
 impl NoNeedlessElection {
     fn judge(&mut self, fact: &Fact<'_>, disturbed: impl Fn() -> bool) -> Result<(), Finding> {
         self.dark |= enters(fact, "blackout");
-        if disturbs(fact) {
-            self.excuse.since = fact.at;
-        }
+        self.excuse.note(fact);
         let Some(turn) = self.leadership.note(fact) else { return Ok(()) };
         if self.dark || !turn.begins_without_need() || disturbed() {
             return Ok(());
@@ -113,6 +74,8 @@ impl Check for NoNeedlessElection {
 #[cfg(test)]
 mod tests {
     use host::Event;
+    use kernel::event::KernelEvent;
+    use raft_driver::event::RaftEvent;
 
     use super::*;
 
@@ -123,7 +86,7 @@ mod tests {
     /// Facts: (ms, host, event).
     fn judge(facts: &[(u64, usize, &dyn Event)], disturbed: bool) -> Result<(), Finding> {
         let (leadership, dark) = (Leadership::default(), false);
-        let excuse = Excuse { lasts: 1_000_000_000, since: 0 };
+        let excuse = Excuse::new(1_000_000_000);
         let mut check = NoNeedlessElection { leadership, excuse, dark };
         facts.iter().try_for_each(|(at, host, event)| {
             let fact = Fact { at: at * 1_000_000, host: *host, boot: 1, event: *event };

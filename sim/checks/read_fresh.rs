@@ -4,10 +4,15 @@
 //! come after.
 //!
 //! A delete may have come after if it was acknowledged with a later version, is under way, or has
-//! an outcome that nobody knows; the last kind excuses a missing key for good. Writes without an
-//! acknowledgement raise nothing until a read finds them. Ranges are judged key by key, for what
-//! they say of each. Left out: whether a value belongs to its version, the order of reads that
-//! overlap, two keys of one range that never stood side by side. Source: Herlihy and Wing,
+//! an outcome that nobody knows. A read that found a known version gone proves that such a delete
+//! took effect: reads that are asked for later may not find that version or an older one. Writes
+//! without an acknowledgement raise nothing until a read finds them. Ranges are judged key by key,
+//! for what they say of each.
+//!
+//! Left out: whether a value belongs to its version, the order of reads that overlap, two keys of
+//! one range that never stood side by side. A delete without known outcome excuses a missing key for
+//! good. Where clients have sessions it can come no more once the same client's next command is
+//! acknowledged, but the check knows of clients, not of sessions. Source: Herlihy and Wing,
 //! Linearizability (1990), of which this is the part that a register with versions makes cheap.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -38,6 +43,8 @@ enum Known {
     Written,
     Deleted,
     Found,
+    /// A read found nothing, after the version had been known.
+    Gone,
 }
 
 /// The least that a read may find, from a moment on.
@@ -49,10 +56,17 @@ struct Floor {
     known: Known,
 }
 
+impl Floor {
+    /// Floors compare by version, and by whether that version may still be found.
+    fn height(&self) -> (u64, bool) {
+        (self.version, matches!(self.known, Known::Deleted | Known::Gone))
+    }
+}
+
 /// What is known of a key.
 #[derive(Default)]
 struct Key {
-    /// Rising in moment and version; the last holds now, the others for reads under way.
+    /// Rising in moment and height; the last holds now, the others for reads under way.
     floors: VecDeque<Floor>,
     /// The greatest version of an acknowledged delete.
     deleted: u64,
@@ -62,7 +76,7 @@ struct Key {
 
 impl Key {
     fn raise(&mut self, floor: Floor, oldest_read: u64) {
-        if self.floors.back().is_some_and(|f| f.version >= floor.version) || floor.version == 0 {
+        if self.floors.back().is_some_and(|f| f.height() >= floor.height()) || floor.version == 0 {
             return;
         }
         self.floors.push_back(floor);
@@ -138,19 +152,22 @@ impl ReadFresh {
                 let gone = key.may_delete > 0 || key.deleted >= floor.version;
                 if gone { Ok(()) } else { Err((floor, "nothing".to_string())) }
             }
-            (_, Some(floor), Some(version)) if version < floor.version => {
+            (_, Some(floor), Some(version)) if (version, false) < floor.height() => {
                 Err((floor, format!("version {version}")))
             }
             _ => Ok(()),
         };
-        if let Some(version) = found {
-            self.raise(name, version, Known::Found);
+        match (floor, found) {
+            (_, Some(version)) => self.raise(name, version, Known::Found),
+            (Some(floor), None) => self.raise(name, floor.version, Known::Gone),
+            (None, None) => {}
         }
         judged.map_err(|(floor, what)| {
             let how = match floor.known {
                 Known::Written => "acknowledged",
                 Known::Deleted => "acknowledged as deleted",
                 Known::Found => "found by a read",
+                Known::Gone => "known to a read that found it gone",
             };
             let version = floor.version;
             format!("found {what}, though version {version} had been {how} before it was asked for")
@@ -303,6 +320,29 @@ mod tests {
         check.finds(READ, "k", Some(5)).expect("a read under way may have looked before");
         check.asks_to_read((7, 1));
         assert!(check.finds((7, 1), "k", Some(5)).unwrap_err().contains("found by a read"));
+    }
+
+    #[test]
+    fn what_a_read_found_gone_does_not_come_back() {
+        let mut check = ledger();
+        delete(&mut check, (8, 2), OpEnd::Unknown, 0);
+        check.finds(READ, "k", None).unwrap();
+        check.finds(READ, "k", Some(5)).expect("a read under way may have looked before");
+        check.asks_to_read((7, 1));
+        check.finds((7, 1), "k", None).expect("it is still gone");
+        check.finds((7, 1), "k", Some(6)).expect("a later write");
+        let text = check.finds((7, 1), "k", Some(5)).unwrap_err();
+        assert!(text.contains("version 5 had been known to a read that found it gone"), "{text}");
+    }
+
+    #[test]
+    fn what_is_found_gone_counts_from_what_the_read_knew() {
+        let mut check = ledger();
+        write(&mut check, (8, 2), 7);
+        delete(&mut check, (8, 3), OpEnd::Unknown, 0);
+        check.finds(READ, "k", None).expect("perhaps the delete came between 5 and 7");
+        check.asks_to_read((7, 1));
+        check.finds((7, 1), "k", Some(7)).unwrap();
     }
 
     #[test]

@@ -34,7 +34,7 @@ fn golden(name: &str, text: &str) {
 
 #[test]
 fn the_failing_block_of_a_plant() {
-    let output = tank(&["run", "swarm", "--seed", "13", "--plant", "vote_before_fsync"]);
+    let output = tank(&["run", "swarm", "--seed", "61", "--plant", "vote_before_fsync"]);
     assert_eq!(output.status.code(), Some(1));
     golden("vote_before_fsync.txt", &masked(&String::from_utf8_lossy(&output.stdout)));
 }

@@ -150,8 +150,8 @@ fn run(
     let apply_thread = host.thread(config.apply_thread.0);
     let snapshot_thread = host.thread(config.snapshot_thread.0);
     let kept = (config.wal_sync.0 == "kept").then(|| driver.layout.segments());
-    let (jobs, interval) = (&driver.wal, config.flush_interval);
-    let writer = Writer::new(host, &wal_thread, interval, kept, jobs, &driver.inbox);
+    let (jobs, times) = (&driver.wal, (config.flush_interval, config.election_timeout.max));
+    let writer = Writer::new(host, &wal_thread, times, kept, jobs, &driver.inbox);
     driver.writer = Some(wal_thread.spawn("raft_wal", writer.run()));
     let applier = Applier {
         host: host.clone(),
@@ -198,6 +198,7 @@ fn plants(host: &Host) -> Plants {
         lease_from_ack: planted("lease_from_ack"),
         lease_survives_transfer: planted("lease_survives_transfer"),
         lease_on_wall_clock: planted("lease_on_wall_clock"),
+        lease_never_ends: planted("lease_never_ends"),
         vote_right_after_boot: planted("vote_right_after_boot"),
         read_without_quorum: planted("read_without_quorum"),
         log_never_compacted: planted("log_never_compacted"),

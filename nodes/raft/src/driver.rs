@@ -76,6 +76,8 @@ pub(crate) enum Input {
     },
     Unreachable(u64),
     Failed(io::Error),
+    /// The log has waited long for room on the disk.
+    NoRoom,
     Stop,
 }
 
@@ -122,6 +124,7 @@ pub(crate) struct Plants {
     pub(crate) lease_from_ack: bool,
     pub(crate) lease_survives_transfer: bool,
     pub(crate) lease_on_wall_clock: bool,
+    pub(crate) lease_never_ends: bool,
     pub(crate) vote_right_after_boot: bool,
     pub(crate) read_without_quorum: bool,
     pub(crate) log_never_compacted: bool,
@@ -294,6 +297,11 @@ impl Driver {
                 }
                 Input::Unreachable(peer) => self.unreachable(peer),
                 Input::Failed(error) => failed = Some(error),
+                Input::NoRoom => {
+                    self.hand_all_over();
+                    // Nothing that waits here can be applied here for as long as that lasts.
+                    self.groups.iter_mut().for_each(Group::lets_go);
+                }
                 Input::Stop => self.begin_stop(now),
             }
         }

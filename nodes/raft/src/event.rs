@@ -350,6 +350,10 @@ impl Event for RaftEvent {
         }
     }
 
+    fn warns(&self) -> bool {
+        matches!(self, RaftEvent::DiskFull { .. })
+    }
+
     fn role(&self) -> Option<Role> {
         match self {
             RaftEvent::Leader { .. } => Some(Role { word: "leader", mark: 'L' }),

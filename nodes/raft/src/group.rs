@@ -183,7 +183,8 @@ impl Group {
     /// A message from a peer.
     pub(crate) fn step(&mut self, host: &Host, now: Mono, mut message: Message) {
         use MessageType::{MsgAppend, MsgHeartbeat, MsgSnapshot};
-        if self.owes_silence(now, &message) {
+        let orders = message.get_msg_type() == MessageType::MsgTimeoutNow;
+        if self.owes_silence(now, &message) || (self.installing && orders) {
             return;
         }
         self.stamps(host, now, &mut message);

@@ -20,7 +20,7 @@
 //!   promise. In later terms a stale order elects nobody: its term is that of an election decided.
 //!
 //! Left out: a machine suspended together with its clock, and a voter that is restarted with lower
-//! timeouts while an old promise of its own still runs; both break the bound.
+//! timeouts, or without leases, while an old promise of its own still runs; all break the bound.
 //! After Ongaro's thesis, 6.4.1, and Gray and Cheriton's leases (1989).
 
 use std::time::Duration;

@@ -63,6 +63,7 @@ pub const PLANTS: &[(&str, &str)] = &[
     ("lease_from_ack", "a lease counts from when a heartbeat is acknowledged, not sent"),
     ("lease_survives_transfer", "a leader keeps its lease while it hands leadership over"),
     ("lease_on_wall_clock", "a lease is reckoned on the wall clock, which may be set"),
+    ("lease_never_ends", "a leader reads under a lease that time has ended"),
     ("vote_right_after_boot", "a voter forgets at a boot what it had promised to a leader"),
     ("read_without_quorum", "a leader reads without asking whether it still leads"),
     ("log_never_compacted", "no log segment is ever removed"),

@@ -45,8 +45,10 @@ pub(crate) struct LogStore {
     slots: VecDeque<Slot>,
     hard: HardState,
     conf: ConfState,
-    /// The durable snapshot; index 0 if there is none.
+    /// The newest snapshot; index 0 if there is none.
     snapshot: Mark,
+    /// The newest whose mark is in the durable log: what a reboot would find.
+    durable: Mark,
 }
 
 impl LogStore {
@@ -57,6 +59,7 @@ impl LogStore {
             hard: HardState::default(),
             conf,
             snapshot: Mark::START,
+            durable: Mark::START,
         }
     }
 
@@ -75,6 +78,18 @@ impl LogStore {
 
     pub(crate) fn snapshot_mark(&self) -> Mark {
         self.snapshot
+    }
+
+    /// The newest snapshot that a reboot would find; what lies behind it may go.
+    pub(crate) fn durable_mark(&self) -> Mark {
+        self.durable
+    }
+
+    /// The log that holds this snapshot's mark is durable.
+    pub(crate) fn mark_durable(&mut self, mark: Mark) {
+        if mark.index > self.durable.index {
+            self.durable = mark;
+        }
     }
 
     pub(crate) fn first(&self) -> u64 {
@@ -125,7 +140,7 @@ impl LogStore {
         self.slots[offset].place = place;
     }
 
-    /// A peer's snapshot takes the place of the whole log.
+    /// A peer's snapshot takes the place of the whole log. Its mark is not durable yet.
     pub(crate) fn install(&mut self, mark: Mark, conf: ConfState) {
         assert!(mark.index > self.snapshot.index, "an older snapshot replaces nothing");
         self.slots.clear();
@@ -166,7 +181,7 @@ impl LogStore {
 
     /// Recovery found this durable snapshot.
     pub(crate) fn recovered_snapshot(&mut self, mark: Mark, conf: ConfState) {
-        self.snapshot = mark;
+        (self.snapshot, self.durable) = (mark, mark);
         self.conf = conf;
     }
 }

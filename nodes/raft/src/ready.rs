@@ -60,9 +60,9 @@ impl Driver {
         self.layout.mark(group.id, mark, &conf);
         group.raw.mut_store().install(mark, conf);
         group.installing = true;
-        // Whoever proposed an entry that the snapshot covers cannot learn what became of it; being
-        // dropped answers that.
-        drop(group.waiters_to(mark.index));
+        // Whoever proposed an entry that the snapshot covers cannot learn what became of it, and what
+        // lies behind it is gone here; being dropped answers that.
+        group.waiters.clear();
         self.apply_jobs.push(ApplyJob::Install { group: group.id, mark });
         Some(mark)
     }
@@ -240,7 +240,9 @@ impl Driver {
     /// membership.
     fn installed(&mut self, at: usize, mark: Mark) {
         let group = &mut self.groups[at];
-        group.installing = false;
+        group.raw.mut_store().mark_durable(mark);
+        // Another may have come meanwhile; then it goes on.
+        group.installing = group.raw.store().snapshot_mark() != mark;
         group.advance_applied(mark.index);
         self.forget(at);
     }
@@ -266,7 +268,12 @@ impl Driver {
     fn snapshot_durable(&mut self, at: usize, taken: &Taken) {
         let Taken { group, mark, bytes, started } = *taken;
         lock(&self.replicas[&group]).snapshotting = false;
-        let store = self.groups[at].raw.mut_store();
+        let own = &mut self.groups[at];
+        // The machine was there when it was serialised; Raft must not look behind it any more.
+        own.applied = own.applied.max(mark.index);
+        own.advance_applied(mark.index);
+        let store = own.raw.mut_store();
+        store.mark_durable(mark);
         if mark.index > store.snapshot_mark().index {
             store.snapshotted(mark, self.config.keep_entries);
         }
@@ -276,13 +283,15 @@ impl Driver {
         self.forget(at);
     }
 
-    /// Removes what the group's newest durable snapshot made superfluous.
+    /// Removes what the group's newest durable snapshot made superfluous. The apply task may still
+    /// have to read an older one that it is to install.
     fn forget(&mut self, at: usize) {
         let group = &self.groups[at];
-        let (id, before) = (group.id, group.raw.store().snapshot_mark().index);
+        let (id, durable) = (group.id, group.raw.store().durable_mark().index);
+        let before = durable.min(group.applied);
         let groups = &self.groups;
         let durable = |id: u32| match groups.binary_search_by_key(&id, |g| g.id) {
-            Ok(at) => groups[at].raw.store().snapshot_mark().index,
+            Ok(at) => groups[at].raw.store().durable_mark().index,
             Err(_) => 0,
         };
         if !self.plants.log_never_compacted

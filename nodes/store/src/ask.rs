@@ -31,9 +31,9 @@ pub(crate) struct Patience {
 /// Why one attempt brought no reply.
 enum Missed {
     /// The request did not leave.
-    Unsent,
+    Unsent(io::Error),
     /// It left.
-    Sent,
+    Sent(io::Error),
 }
 
 /// What came of asking.
@@ -42,6 +42,19 @@ pub(crate) struct Asked {
     pub(crate) reply: Option<Reply>,
     /// Whether an attempt left to which nobody gave a definite answer.
     pub(crate) lost: bool,
+    /// How far asking came.
+    pub(crate) met: Met,
+}
+
+/// Whom a client without an answer has met.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Met {
+    /// Not one node has said a word.
+    Nobody,
+    /// Nodes that know no leader, or one who does not answer.
+    Nodes,
+    /// A node that follows somebody whom the client does not know.
+    Strangers,
 }
 
 /// The way to the cluster.
@@ -70,38 +83,48 @@ impl Asker {
 
     /// Asks until there is a definite answer or time is over.
     pub(crate) async fn ask(&mut self, request: &Request, patience: Patience) -> Asked {
-        let mut lost = false;
+        let (mut lost, mut met) = (false, Met::Nobody);
         while !self.left(patience).is_zero() {
-            match self.attempt(request, patience).await {
-                Ok(Reply::Redirect { leader }) => self.turn_to(leader, patience).await,
+            let attempt = self.attempt(request, patience).await;
+            if attempt.is_ok() {
+                met = Met::Nodes;
+            }
+            match attempt {
+                Ok(Reply::Redirect { leader }) => {
+                    if leader > 0 && self.members.get(leader).is_none() {
+                        met = Met::Strangers;
+                    }
+                    self.turn_to(leader, patience).await;
+                }
                 Ok(Reply::Busy) => self.pause(patience).await,
-                Ok(Reply::Lost) | Err(Missed::Sent) => {
+                Ok(Reply::Lost) | Err(Missed::Sent(_)) => {
                     lost = true;
                     self.turn_to(0, patience).await;
                 }
-                Err(Missed::Unsent) => self.turn_to(0, patience).await,
+                Err(Missed::Unsent(_)) => self.turn_to(0, patience).await,
                 Ok(reply) => {
                     self.vain = 0;
-                    return Asked { reply: Some(reply), lost };
+                    return Asked { reply: Some(reply), lost, met };
                 }
             }
         }
-        Asked { reply: None, lost }
+        Asked { reply: None, lost, met }
     }
 
-    /// Asks one node once.
+    /// Asks one node once; an error says why it did not answer.
     pub(crate) async fn ask_node(
         &mut self,
         at: usize,
         request: &Request,
         within: Duration,
-    ) -> Option<Reply> {
+    ) -> io::Result<Reply> {
         if at != self.target {
             self.link = None;
             self.target = at;
         }
         let until = self.host.clock().now() + within;
-        self.attempt(request, Patience { until, each: within }).await.ok()
+        let attempt = self.attempt(request, Patience { until, each: within }).await;
+        attempt.map_err(|(Missed::Unsent(why) | Missed::Sent(why))| why)
     }
 
     /// Chooses whom to ask next: the leader if one is known, else the next node after a pause.
@@ -143,9 +166,7 @@ impl Asker {
     async fn attempt(&mut self, request: &Request, patience: Patience) -> Result<Reply, Missed> {
         self.requests += 1;
         let id = self.requests;
-        if self.connect(patience).await.is_err() {
-            return Err(Missed::Unsent);
-        }
+        self.connect(patience).await.map_err(Missed::Unsent)?;
         let (mut tx, mut rx) = self.link.take().expect("connected above");
         let exchange = async {
             tx.send(CLIENT, encode_request(id, request)).await?;
@@ -163,10 +184,10 @@ impl Asker {
                 self.link = Some((tx, rx));
                 Ok(reply)
             }
-            Some(Err(_)) => Err(Missed::Sent),
+            Some(Err(why)) => Err(Missed::Sent(why)),
             None => {
                 tx.abort();
-                Err(Missed::Sent)
+                Err(Missed::Sent(io::Error::new(io::ErrorKind::TimedOut, "no reply in time")))
             }
         }
     }

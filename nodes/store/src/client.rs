@@ -11,12 +11,13 @@
 //! A session that the cluster has forgotten is replaced if nothing can have been done under it that
 //! was not answered. One operation at a time; a crowd is many clients. Left out: pipelining.
 
+use std::io;
 use std::time::Duration;
 
 use bytes::Bytes;
 use host::{Host, Members};
 
-use crate::ask::{Asked, Asker, Patience};
+use crate::ask::{Asked, Asker, Met, Patience};
 use crate::command::{Act, By, MAX_KEY};
 pub use crate::wire::Item;
 use crate::wire::{Reply, Request};
@@ -89,7 +90,12 @@ pub struct Status {
     pub keys: u64,
 }
 
-const LATE: &str = "no leader in time";
+/// Why there is no answer: nodes were met, but none that leads.
+pub const LATE: &str = "no leader in time";
+/// Why there is no answer: not one node said a word.
+pub const NOBODY: &str = "no node answered in time";
+/// Why there is no answer: a node named a leader that is not among the client's members.
+pub const STRANGERS: &str = "the leader is not among the nodes that were to be asked";
 const TOO_LONG: &str = "the key is too long";
 
 /// A client.
@@ -149,13 +155,14 @@ impl Client {
         }
         let request = Request::Get { key: Bytes::copy_from_slice(key) };
         let patience = self.asker.patience(within);
-        match self.asker.ask(&request, patience).await.reply {
+        let asked = self.asker.ask(&request, patience).await;
+        match asked.reply {
             Some(Reply::Value { version, client, op, value }) => {
                 Found::Value { version, client, op, value }
             }
             Some(Reply::Missing) => Found::Missing,
             Some(_) => Found::Fail("an answer that makes no sense"),
-            None => Found::Fail(LATE),
+            None => Found::Fail(late(asked.met)),
         }
     }
 
@@ -167,21 +174,33 @@ impl Client {
         }
         let (from, to) = (Bytes::copy_from_slice(from), Bytes::copy_from_slice(to));
         let patience = self.asker.patience(within);
-        match self.asker.ask(&Request::Range { from, to, limit }, patience).await.reply {
+        let asked = self.asker.ask(&Request::Range { from, to, limit }, patience).await;
+        match asked.reply {
             Some(Reply::Listing { items, more }) => Listing::Items { items, more },
             Some(_) => Listing::Fail("an answer that makes no sense"),
-            None => Listing::Fail(LATE),
+            None => Listing::Fail(late(asked.met)),
         }
     }
 
-    /// Asks the node of that id about itself, once.
+    /// Asks the node of that id about itself, once. `None` if it does not answer, and if another
+    /// node does.
     pub async fn status(&mut self, node: u64, within: Duration) -> Option<Status> {
         let at = self.asker.members.all.iter().position(|m| m.id == node)?;
-        match self.asker.ask_node(at, &Request::Status, within).await {
-            Some(Reply::Status { leader, index, hash, keys }) => {
-                Some(Status { leader, index, hash, keys })
+        let (me, status) = self.status_at(at, within).await.ok()?;
+        (me == node).then_some(status)
+    }
+
+    /// Asks the node at the address of the member at that position about itself, once: who it is,
+    /// whatever the client believed, and what it says. An error says why nobody answered.
+    ///
+    /// # Panics
+    /// If there are not so many members.
+    pub async fn status_at(&mut self, at: usize, within: Duration) -> io::Result<(u64, Status)> {
+        match self.asker.ask_node(at, &Request::Status, within).await? {
+            Reply::Status { me, leader, index, hash, keys } => {
+                Ok((me, Status { leader, index, hash, keys }))
             }
-            _ => None,
+            _ => Err(io::ErrorKind::InvalidData.into()),
         }
     }
 
@@ -206,8 +225,9 @@ impl Client {
         let key = Bytes::copy_from_slice(key);
         let patience = self.asker.patience(within);
         loop {
-            let Some((session, sequence)) = self.next(patience).await else {
-                return Outcome::Fail(LATE);
+            let (session, sequence) = match self.next(patience).await {
+                Ok(next) => next,
+                Err(why) => return Outcome::Fail(why),
             };
             let by = By { session, sequence, client: self.id, op };
             let (key, value) = (key.clone(), value.clone());
@@ -224,15 +244,19 @@ impl Client {
 
     /// The session, opened if need be, and the number of its next command. An attempt to open one
     /// that got lost may have left a session that nobody uses, until others make it go.
-    async fn next(&mut self, patience: Patience) -> Option<(u64, u64)> {
-        if self.session.is_none() {
-            let asked = self.asker.ask(&Request::Open, patience).await;
-            let Some(Reply::Opened { session }) = asked.reply else { return None };
-            self.session = Some(Session { id: session, sequence: 0 });
-        }
-        let session = self.session.as_mut()?;
+    async fn next(&mut self, patience: Patience) -> Result<(u64, u64), &'static str> {
+        let session = match &mut self.session {
+            Some(session) => session,
+            none => {
+                let asked = self.asker.ask(&Request::Open, patience).await;
+                let Some(Reply::Opened { session }) = asked.reply else {
+                    return Err(late(asked.met));
+                };
+                none.insert(Session { id: session, sequence: 0 })
+            }
+        };
         session.sequence += 1;
-        Some((session.id, session.sequence))
+        Ok((session.id, session.sequence))
     }
 }
 
@@ -243,27 +267,39 @@ fn outcome(asked: Asked) -> Outcome {
         Some(Reply::Done { version }) => Outcome::Ok { version },
         Some(Reply::Mismatch { version }) => Outcome::Mismatch { version },
         _ if asked.lost => Outcome::Unknown,
-        Some(Reply::Refused) => Outcome::Fail("refused"),
-        None => Outcome::Fail(LATE),
+        Some(Reply::Refused { rule }) => Outcome::Fail(rule.text()),
+        None => Outcome::Fail(late(asked.met)),
         // An older number than the cluster knows, or another request's answer: neither is expected,
         // and neither says that nothing was done.
         Some(_) => Outcome::Unknown,
     }
 }
 
+/// Why there is no answer.
+fn late(met: Met) -> &'static str {
+    match met {
+        Met::Nobody => NOBODY,
+        Met::Nodes => LATE,
+        Met::Strangers => STRANGERS,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::Rule;
 
     #[test]
     fn only_a_definite_answer_is_believed() {
-        let told = |reply, lost| outcome(Asked { reply, lost });
+        let told = |reply, lost| outcome(Asked { reply, lost, met: Met::Nodes });
         assert_eq!(told(Some(Reply::Done { version: 3 }), true), Outcome::Ok { version: 3 });
         let mismatch = Outcome::Mismatch { version: 0 };
         assert_eq!(told(Some(Reply::Mismatch { version: 0 }), true), mismatch);
-        assert_eq!(told(Some(Reply::Refused), false), Outcome::Fail("refused"));
+        let refused = Reply::Refused { rule: Rule::NoSuchMember };
+        let why = Rule::NoSuchMember.text();
+        assert_eq!(told(Some(refused.clone()), false), Outcome::Fail(why));
         assert_eq!(told(None, false), Outcome::Fail(LATE));
-        for reply in [None, Some(Reply::Refused), Some(Reply::NoSession), Some(Reply::Stale)] {
+        for reply in [None, Some(refused), Some(Reply::NoSession), Some(Reply::Stale)] {
             assert_eq!(told(reply, true), Outcome::Unknown);
         }
     }

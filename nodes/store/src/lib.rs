@@ -1,7 +1,8 @@
 //! A replicated configuration store: keys with values of a kilobyte to some megabytes, behind one
 //! Raft group: put, delete, compare-and-set, get and range. Commands answer when the state machine
-//! has done them, reads ask for a read index first, so both are linearizable; a node that does not
-//! lead says who does. A command is done once however often its client sends it: see `session`.
+//! has done them, reads when the leader has asked a majority or holds a lease, so both are
+//! linearizable; a node that does not lead says who does. A command is done once however often its
+//! client sends it: see `session`.
 //!
 //! [`run`] is the node, called at each boot; [`client::Client`] talks to it. Left out: watches,
 //! transactions over several keys, changes of membership.

@@ -1,6 +1,6 @@
 //! The node: consensus underneath, a listener for clients on top, and what is done with each kind
 //! of request. A command is proposed and answered when it went through the state machine; a read
-//! waits for a read index, then looks the table up; anything else is answered on the spot.
+//! waits until consensus admits it, then looks the table up; anything else is answered on the spot.
 //!
 //! Asked to stop, a node accepts nobody any more, lets consensus end, sends the replies that this
 //! brought about, and closes its connections. Left out: telling clients where to go instead; they
@@ -24,7 +24,7 @@ use crate::command::{Answer, Command};
 use crate::connection::{self, Limits, Outbox};
 use crate::event::StoreEvent;
 use crate::table::SharedTable;
-use crate::wire::{Item, Reply, Request};
+use crate::wire::{Item, Reply, Request, Rule};
 
 /// The store's only Raft group.
 const GROUP: u32 = 1;
@@ -153,7 +153,7 @@ fn serve(node: &Arc<Node>, outbox: &Outbox, id: u64, request: Request) {
     let own = &node.config.own;
     match request {
         Request::Do { value, .. } if value.len() as u64 > own.max_value.0 => {
-            outbox.push(id, Reply::Refused);
+            outbox.push(id, Reply::Refused { rule: Rule::ValueTooLong });
         }
         Request::Do { by, act, key, value } => {
             let crc = crc32fast::hash(&value);
@@ -169,14 +169,14 @@ fn serve(node: &Arc<Node>, outbox: &Outbox, id: u64, request: Request) {
             read(node, outbox, id, move |table| list(table, &from, &to, limit, most));
         }
         Request::Transfer { to } if node.members.get(to).is_none() => {
-            outbox.push(id, Reply::Refused);
+            outbox.push(id, Reply::Refused { rule: Rule::NoSuchMember });
         }
         Request::Transfer { to } => transfer(node, outbox, id, to),
         Request::Status => {
             let table = node.table.lock();
             let (index, hash, keys) = (table.index, table.hash(), table.keys());
-            let leader = node.raft.leader(GROUP);
-            outbox.push(id, Reply::Status { leader, index, hash, keys });
+            let (me, leader) = (node.members.me, node.raft.leader(GROUP));
+            outbox.push(id, Reply::Status { me, leader, index, hash, keys });
         }
     }
 }
@@ -228,7 +228,7 @@ fn answer(applied: Applied) -> Reply {
         Some(Answer::NoSession) => Reply::NoSession,
         Some(Answer::Stale) => Reply::Stale,
         // The state machine found no command and did nothing, on every node alike.
-        Some(Answer::Refused) | None => Reply::Refused,
+        Some(Answer::Refused) | None => Reply::Refused { rule: Rule::NoCommand },
     }
 }
 

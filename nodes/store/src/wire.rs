@@ -12,7 +12,7 @@
 //!           7 range   kind u8, request u64, limit u32, from key, to key
 //!           8 transfer  kind u8, request u64, member u64
 //! reply     kind u8, request u64, then by kind: version u64 | version, client, op u64 and value |
-//!           nothing | leader u64 | leader, index, hash, keys u64 | session u64 |
+//!           nothing | leader u64 | why u8 | me, leader, index, hash, keys u64 | session u64 |
 //!           more u8, count u32, items (version, client, op u64, value length u32, key, value)
 //! key       length u16, bytes
 //! ```
@@ -76,6 +76,30 @@ impl Item {
     }
 }
 
+/// Which rule a request is against.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Rule {
+    /// The value is longer than the node's `max_value`.
+    ValueTooLong,
+    /// It names a member that there is not.
+    NoSuchMember,
+    /// The state machine can make nothing of it.
+    NoCommand,
+}
+
+impl Rule {
+    const ALL: [Rule; 3] = [Rule::ValueTooLong, Rule::NoSuchMember, Rule::NoCommand];
+
+    /// What to tell people.
+    pub(crate) fn text(self) -> &'static str {
+        match self {
+            Rule::ValueTooLong => "refused: the value is longer than the node's `max_value`",
+            Rule::NoSuchMember => "refused: there is no such member",
+            Rule::NoCommand => "refused: the nodes can make nothing of it",
+        }
+    }
+}
+
 /// What a node answers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Reply {
@@ -96,10 +120,14 @@ pub(crate) enum Reply {
     /// Surely nothing happened; try again later.
     Busy,
     /// The request is against the rules; surely nothing happened.
-    Refused,
+    Refused {
+        rule: Rule,
+    },
     /// Nobody knows what became of it.
     Lost,
     Status {
+        /// The member that says so.
+        me: u64,
         leader: u64,
         index: u64,
         hash: u64,
@@ -193,9 +221,14 @@ pub(crate) fn encode_reply(id: u64, reply: &Reply) -> Chunks {
         Reply::Missing => head(3, &[]),
         Reply::Redirect { leader } => head(4, &[*leader]),
         Reply::Busy => head(5, &[]),
-        Reply::Refused => head(6, &[]),
+        Reply::Refused { rule } => {
+            head(6, &[]);
+            out.put_u8(*rule as u8);
+        }
         Reply::Lost => head(7, &[]),
-        Reply::Status { leader, index, hash, keys } => head(8, &[*leader, *index, *hash, *keys]),
+        Reply::Status { me, leader, index, hash, keys } => {
+            head(8, &[*me, *leader, *index, *hash, *keys]);
+        }
         Reply::Mismatch { version } => head(9, &[*version]),
         Reply::NoSession => head(10, &[]),
         Reply::Stale => head(11, &[]),
@@ -279,7 +312,7 @@ pub(crate) fn decode_reply(frame: &Chunks) -> Option<(u64, Reply)> {
     let count = match kind {
         1 | 4 | 9 | 12 => 1,
         2 => 3,
-        8 => 4,
+        8 => 5,
         _ => 0,
     };
     let numbers = reader.take(8 * count)?;
@@ -296,9 +329,18 @@ pub(crate) fn decode_reply(frame: &Chunks) -> Option<(u64, Reply)> {
         3 => Reply::Missing,
         4 => Reply::Redirect { leader: next()? },
         5 => Reply::Busy,
-        6 => Reply::Refused,
+        6 => {
+            let code = reader.take(1)?[0];
+            Reply::Refused { rule: *Rule::ALL.get(usize::from(code))? }
+        }
         7 => Reply::Lost,
-        8 => Reply::Status { leader: next()?, index: next()?, hash: next()?, keys: next()? },
+        8 => Reply::Status {
+            me: next()?,
+            leader: next()?,
+            index: next()?,
+            hash: next()?,
+            keys: next()?,
+        },
         9 => Reply::Mismatch { version: next()? },
         10 => Reply::NoSession,
         11 => Reply::Stale,
@@ -372,9 +414,10 @@ mod tests {
             Just(Reply::Missing),
             n().prop_map(|leader| Reply::Redirect { leader }),
             Just(Reply::Busy),
-            Just(Reply::Refused),
+            prop::sample::select(&Rule::ALL).prop_map(|rule| Reply::Refused { rule }),
             Just(Reply::Lost),
-            (n(), n(), n(), n()).prop_map(|(leader, index, hash, keys)| Reply::Status {
+            any::<[u64; 5]>().prop_map(|[me, leader, index, hash, keys]| Reply::Status {
+                me,
                 leader,
                 index,
                 hash,

@@ -128,8 +128,13 @@ fn scenario(name: &str, settings: &[(&str, &str)]) {
             put(&mut client, &format!("key{}", i % 20), i, value(i)).await;
         }
         nodes[1].take().unwrap().stop().await;
+        let syncs = || [0, 2].map(|at: usize| nodes[at].as_ref().unwrap().machine.syncs());
         for i in 60..120 {
+            let before = syncs();
             put(&mut client, &format!("key{}", i % 20), i, value(i)).await;
+            // The two that are left are the quorum: neither may answer for what it has not synced.
+            let after = syncs();
+            assert!(after[0] > before[0] && after[1] > before[1], "{i}: {before:?}, {after:?}");
         }
         nodes[1] = Some(boot(&members, 2, &dir, &config));
         for i in 100..120 {

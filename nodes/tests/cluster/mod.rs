@@ -53,6 +53,19 @@ pub fn value(client: u64, op: u64) -> Bytes {
     format!("{client}/{op};").repeat(1 + (op as usize * 37) % 200).into()
 }
 
+/// How a node's log says that it leads.
+const LEADS: &str = ": leader, term ";
+
+/// The term and the leader that a line of a node's log tells of, if it does.
+fn reign(id: u64, line: &str) -> Option<(u64, u64)> {
+    let number = |before: &str| -> Option<u64> {
+        let rest = line.split_once(before)?.1;
+        rest.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
+    };
+    let leader = if line.contains(LEADS) { id } else { number(": follows n")? };
+    Some((number(", term ")?, leader))
+}
+
 pub struct Cluster {
     pub dir: PathBuf,
     pub members: Members,
@@ -128,6 +141,28 @@ impl Cluster {
         std::fs::read_to_string(self.dir.join(format!("n{id}.log"))).unwrap_or_default()
     }
 
+    /// Every line in which a node tells of elections, in any boot of the test so far.
+    pub fn elections(&self) -> Vec<String> {
+        let logs = [1, 2, 3].map(|id| self.log(id));
+        let lines = logs.iter().flat_map(|log| log.lines());
+        let tells = |line: &&str| line.contains(", term ") || line.contains("no leader for ");
+        lines.filter(tells).map(str::to_string).collect()
+    }
+
+    /// The highest term of which any node has told who leads, and that leader; (0, 0) before the first.
+    pub fn reign(&self) -> (u64, u64) {
+        let known = [1, 2, 3].map(|id| self.log(id).lines().filter_map(|l| reign(id, l)).max());
+        known.into_iter().flatten().max().unwrap_or((0, 0))
+    }
+
+    /// Whether a node's last word on elections is that it leads, and nobody tells of a later leader.
+    pub fn leads(&self, id: u64) -> bool {
+        let log = self.log(id);
+        let last = log.lines().rfind(|line| line.contains(", term "));
+        let last = last.filter(|line| line.contains(LEADS)).and_then(|line| reign(id, line));
+        last.is_some_and(|last| last == self.reign())
+    }
+
     pub fn boot(&mut self, id: u64) {
         let log = self.dir.join(format!("n{id}.log"));
         let log = File::options().create(true).append(true).open(log).unwrap();
@@ -170,8 +205,9 @@ impl Cluster {
         status
     }
 
+    /// Stops those that run, in order.
     pub fn stop_all(&mut self) {
-        for id in 1..=3 {
+        for id in (1..=3).filter(|id| self.nodes[*id as usize - 1].is_some()).collect::<Vec<_>>() {
             let status = self.stop(id);
             assert_eq!(status.code(), Some(0), "n{id}: {status}");
         }

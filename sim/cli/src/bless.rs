@@ -18,6 +18,7 @@ use kernel::sweep::Job;
 
 use crate::args::{Bless, Changes};
 use crate::diff::diff;
+use crate::progress::Progress;
 use crate::report::{Digest, Page};
 use crate::run::check_columns;
 use crate::session::{Failure, Session, write_whole};
@@ -37,16 +38,27 @@ pub fn bless(session: &Session, args: &Bless) -> Result<i32, Failure> {
     };
     fs::create_dir_all(&dir).map_err(|e| Failure::io(&dir, &e))?;
     let (mut names, mut differing) = (BTreeSet::new(), 0);
-    for name in session.library.scenario_names() {
-        let scenario = session.scenario(&name, &[])?;
-        if scenario.shows.is_none() && scenario.columns.is_empty() {
-            continue;
-        }
-        let file = format!("{name}.txt");
-        let text = result(session, &scenario)?;
-        differing += usize::from(put(&dir.join(&file), &file, &text, args)?);
+    let all = session.library.scenario_names();
+    let all: Vec<_> =
+        all.iter().map(|name| session.scenario(name, &[])).collect::<Result<_, _>>()?;
+    let (told, untold): (Vec<_>, Vec<_>) =
+        all.iter().partition(|s| s.shows.is_some() || !s.columns.is_empty());
+    let mut progress = Progress::of("bless", told.len() as u64, "pages");
+    progress.tick(0, 0);
+    for scenario in told {
+        let file = format!("{}.txt", scenario.name);
+        let text = result(session, scenario);
+        progress.clear();
+        differing += usize::from(put(&dir.join(&file), &file, &text?, args)?);
         names.insert(file);
+        progress.tick(names.len() as u64, 0);
     }
+    progress.clear();
+    for scenario in untold {
+        err(&format!("{}: no page, for it has neither [measure] nor [shows]\n", scenario.name));
+    }
+    let (pages, what) = (names.len(), if args.check { "differ" } else { "were written" });
+    err(&format!("{pages} pages, {differing} {what}\n"));
     differing += orphans(&dir, &names)?;
     Ok(if args.check && differing > 0 { exit::SAFETY } else { exit::OK })
 }
@@ -99,6 +111,7 @@ fn result(session: &Session, scenario: &Arc<Scenario>) -> Result<String, Failure
         cure: cure.as_ref(),
         paint: Paint::Off,
         digest: Digest::Masked,
+        traced: false,
     };
     let tally = tally(session, scenario)?;
     let code = tally.exit_code(scenario);

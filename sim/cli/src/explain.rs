@@ -1,18 +1,37 @@
 //! `explain WORD`: what a word means and which parameters it takes. All of it comes from where the word is
 //! declared; nothing is said twice.
 //!
-//! A word that is none is wrong usage, and the answer names the nearest one.
+//! A word that means several things, as an event and a setting of the same name, is explained as each of
+//! them. A word that is none is wrong usage, and the answer names the nearest ones.
 
-use host::settings::Field;
+use std::collections::BTreeSet;
+
+use host::settings::{Field, nearest};
 use kernel::event::ClientEvent;
 use kernel::outcome::exit;
 use kernel::registry::{CheckWord, Registry};
 use kernel::scenario::Scenario;
 
 use crate::args::Explain;
-use crate::session::{Failure, Session, known};
+use crate::session::{Failure, Session};
 use crate::table::{row, short, table, wrapped};
 use crate::terminal::{Paint, out};
+
+/// How many words an unknown one may have meant.
+const NEAREST_MAX: usize = 5;
+/// From so many characters on, words that contain it may be meant as well.
+const HEAD_MIN: usize = 3;
+
+/// Whom a fault's `on` may select, as `Selector` says it.
+const SELECTORS: [(&str, &str); 7] = [
+    ("leader", "The host that says it leads, latest; nobody if none does."),
+    ("follower", "A live host that does not lead, drawn."),
+    ("one", "A live host, drawn."),
+    ("minority", "Less than half of the hosts, drawn, as many as possible."),
+    ("majority", "More than half of the hosts, drawn, as few as possible."),
+    ("each", "Every live host at once."),
+    ("there", "The host on which the event happened that the fault waited for."),
+];
 
 /// Prints what is known about a word.
 pub fn explain(session: &Session, args: &Explain) -> Result<i32, Failure> {
@@ -25,7 +44,7 @@ pub fn explain(session: &Session, args: &Explain) -> Result<i32, Failure> {
     if text.is_empty() {
         let mut all = words(session.registry);
         all.extend(names.iter().map(String::as_str));
-        known(word, all, "there is no word")?;
+        return Err(Failure::usage(format!("there is no word `{word}`; {}", meant(word, all))));
     }
     out(&text);
     Ok(exit::OK)
@@ -39,7 +58,67 @@ fn words(registry: &Registry) -> Vec<&str> {
     let checks = registry.checks.iter().map(|w| w.word);
     let measures = registry.measures.iter().map(|m| m.0);
     let words = nodes.chain(plants).chain(loads).chain(faults).chain(checks).chain(measures);
-    words.chain(registry.event_words()).collect()
+    let words = words.chain(registry.event_words()).chain(SELECTORS.iter().map(|s| s.0));
+    words.chain(owners(registry).into_iter().flat_map(|o| o.1).map(|f| f.name)).collect()
+}
+
+/// What to try instead of a word that is none: the nearest ones first.
+fn meant(word: &str, mut words: Vec<&str>) -> String {
+    let mut near = Vec::new();
+    while let Some(next) = nearest(word, words.iter().copied())
+        && near.len() < NEAREST_MAX
+    {
+        words.retain(|w| *w != next);
+        near.push(format!("`{next}`"));
+    }
+    if word.chars().count() >= HEAD_MIN {
+        let longer = words.iter().filter(|w| w.contains(word)).map(|w| format!("`{w}`"));
+        for name in longer.collect::<BTreeSet<_>>() {
+            if near.len() < NEAREST_MAX {
+                near.push(name);
+            }
+        }
+    }
+    match near.as_slice() {
+        [] => "`list` names the words there are".to_string(),
+        [one] => format!("did you mean {one}?"),
+        [many @ .., last] => format!("did you mean {} or {last}?", many.join(", ")),
+    }
+}
+
+/// Whatever takes settings: what it is called, and its settings.
+fn owners(registry: &Registry) -> Vec<(String, Vec<Field>)> {
+    let nodes = registry.nodes.iter().map(|w| (w.word, &w.fields));
+    let nodes = nodes.map(|(word, fields)| (format!("`{word}`"), fields.clone()));
+    let loads = registry.workloads.iter().map(|w| (w.word, &w.fields));
+    let loads = loads.map(|(word, fields)| (format!("workload `{word}`"), fields.clone()));
+    let faults = registry.faults.iter().map(|w| (w.word, &w.fields));
+    let faults = faults.map(|(word, fields)| (format!("fault `{word}`"), fields.clone()));
+    let every = [("every fault".to_string(), head_fields())];
+    nodes.chain(loads).chain(faults).chain(every).collect()
+}
+
+/// The word as a setting of whatever takes it; those of which it says the same share an entry.
+fn settings(registry: &Registry, word: &str, paint: Paint) -> Vec<String> {
+    let mut found: Vec<(Field, Vec<String>)> = Vec::new();
+    for (owner, fields) in owners(registry) {
+        for field in fields.into_iter().filter(|f| f.name == word) {
+            match found.iter_mut().find(|(known, _)| alike(known, &field)) {
+                Some((_, of)) => of.push(owner.clone()),
+                None => found.push((field, vec![owner.clone()])),
+            }
+        }
+    }
+    let entry = |(field, of): &(Field, Vec<String>)| {
+        let head = format!("{}   a setting of {}\n", paint.bold(word), of.join(", "));
+        format!("{head}{}", parameters(std::slice::from_ref(field)))
+    };
+    found.iter().map(entry).collect()
+}
+
+fn alike(a: &Field, b: &Field) -> bool {
+    let key = |f: &Field| (f.about, f.kind, f.default, f.allowed);
+    key(a) == key(b)
 }
 
 fn entries(registry: &Registry, word: &str, paint: Paint) -> String {
@@ -83,7 +162,14 @@ fn entries(registry: &Registry, word: &str, paint: Paint) -> String {
             text.push_str(&entry("plant", plant, &about, &[], paint));
         }
     }
-    text
+    let mut more = Vec::new();
+    for (_, about) in SELECTORS.iter().filter(|s| s.0 == word) {
+        let about = format!("{about} A fault says it as on = \"{word}\".");
+        more.push(entry("selector", word, &about, &[], paint));
+    }
+    more.extend(settings(registry, word, paint));
+    let text = Some(text).filter(|t| !t.is_empty());
+    text.into_iter().chain(more).collect::<Vec<_>>().join("\n")
 }
 
 /// Who records an event.
@@ -168,4 +254,23 @@ fn scenario(s: &Scenario, paint: Paint) -> String {
     ]);
     text.push_str(&format!("\n{}", table(rows, 2, None)));
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unknown_word_gets_the_nearest_first() {
+        let words = vec!["leases", "crash", "lease_reads", "converged"];
+        assert_eq!(meant("lease", words.clone()), "did you mean `leases` or `lease_reads`?");
+        assert_eq!(meant("zzzzqq", words), "`list` names the words there are");
+    }
+
+    #[test]
+    fn every_selector_is_one() {
+        for (word, _) in SELECTORS {
+            assert_eq!(kernel::plan::Selector::parse(word, 3).map(|s| s.show()), Ok(word.into()));
+        }
+    }
 }

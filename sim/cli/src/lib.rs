@@ -15,6 +15,7 @@ mod args;
 mod bless;
 mod diff;
 mod explain;
+mod idle;
 mod interrupt;
 mod ledger;
 mod list;

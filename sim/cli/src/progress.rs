@@ -29,10 +29,11 @@ impl Progress {
         Progress { name, noun, total, begun: now, last: now, pause, terminal, drawn: false }
     }
 
-    /// Nothing is done yet of a few long runs: each is told at once on a terminal, and none elsewhere.
-    pub fn of_runs(name: &str, total: u64) -> Progress {
+    /// Nothing is done yet of a few long runs or pages: each is told at once on a terminal, and none
+    /// elsewhere.
+    pub fn of(name: &str, total: u64, noun: &'static str) -> Progress {
         let mut progress = Progress::new(name, total);
-        progress.noun = "runs";
+        progress.noun = noun;
         progress.pause = if progress.terminal { Duration::ZERO } else { Duration::MAX };
         progress
     }

@@ -10,9 +10,10 @@ use kernel::run::{TAX_MAX_PPM, TAX_WARN_PPM, show};
 use kernel::scenario::{Scenario, Symptom};
 
 use crate::args::{Changes, quoted};
+use crate::idle;
 use crate::story;
 use crate::table::{row, table, wrapped};
-use crate::terminal::{Paint, grouped, seconds};
+use crate::terminal::{Paint, grouped, legible, seconds};
 
 /// Where the verdict begins in the first line.
 const VERDICT_AT: usize = 82;
@@ -35,6 +36,8 @@ pub struct Page<'a> {
     pub paint: Paint,
     /// Goldens leave the digest out.
     pub digest: Digest,
+    /// Whether the whole trace follows the page.
+    pub traced: bool,
 }
 
 /// Whether the digest is shown.
@@ -55,7 +58,7 @@ impl Page<'_> {
         }
         parts.extend(self.symptoms());
         parts.extend(self.plan());
-        parts.extend(self.story(story::LINES_MAX));
+        parts.extend(self.story(story::LINES_MAX).map(|story| story + &self.untold()));
         parts.extend(self.measures());
         parts.push(self.foot());
         parts.join("\n")
@@ -123,6 +126,9 @@ impl Page<'_> {
         let noun = if drawn == 1 { "fault" } else { "faults" };
         let acted = || o.fired.iter().filter(|f| !f.hosts.is_empty());
         let mut text = format!("  plan   {drawn} {noun} drawn, {} fired\n", acted().count());
+        if let Some(idle) = idle::told(o) {
+            text.push_str(&format!("    {}\n", self.paint.warn(&idle)));
+        }
         let rows: Vec<Vec<String>> = acted().map(fired).collect();
         if !rows.is_empty() {
             text.push_str(&table(rows, 4, None));
@@ -133,15 +139,28 @@ impl Page<'_> {
     /// The lines that matter, so many at most; `None` without a trace.
     pub fn story(&self, most: usize) -> Option<String> {
         let trace = &self.outcome.trace;
-        if trace.is_empty() {
-            return None;
-        }
-        let choice = match self.deciding() {
+        (!trace.is_empty()).then(|| story::render(trace, &self.choice(most), self.paint))
+    }
+
+    fn choice(&self, most: usize) -> story::Choice {
+        let trace = &self.outcome.trace;
+        match self.deciding() {
             Some(violation) => story::before(trace, violation, most),
             None if self.scenario.shows.is_some() => story::around_election(trace, most),
             None => story::around_fault(trace, most),
-        };
-        Some(story::render(trace, &choice, self.paint))
+        }
+    }
+
+    /// How many lines a trace has that the story leaves out.
+    fn untold(&self) -> String {
+        let told = self.choice(story::LINES_MAX).lines.len();
+        match self.outcome.trace.len() - told {
+            left if left > 0 && !self.traced => {
+                let line = format!("... {} more lines: --trace short", grouped(left as u64));
+                format!("{:2$}{}\n", "", self.paint.dim(&line), story::LEGEND_AT)
+            }
+            _ => String::new(),
+        }
     }
 
     /// The scenario's columns, then whatever else is not zero.
@@ -238,7 +257,7 @@ fn verdict(outcome: &Outcome, paint: Paint) -> String {
 
 /// A line of the plan that acted, as cells.
 fn fired(f: &Fired) -> Vec<String> {
-    let params: Vec<String> = f.params.iter().map(|(k, v)| format!("{k} {v}")).collect();
+    let params: Vec<String> = f.params.iter().map(|(k, v)| format!("{k} {}", legible(v))).collect();
     let mut last = params.join(", ");
     if f.lasts > 0 {
         let lasts = format!("for {} ms", host::unit::millis(f.lasts));

@@ -51,6 +51,7 @@ pub fn run(session: &Session, args: &Run) -> Result<i32, Failure> {
     match args.format {
         Format::Json => out(&format!("{}\n", outcome.json(cure.as_ref()))),
         Format::Human => {
+            let traced = matches!(args.trace, Some(TraceLevel::Short | TraceLevel::Full));
             let page = Page {
                 asked: &args.scenario,
                 scenario: &scenario,
@@ -60,9 +61,10 @@ pub fn run(session: &Session, args: &Run) -> Result<i32, Failure> {
                 cure: cure.as_ref(),
                 paint: Paint::stdout(),
                 digest: Digest::Shown,
+                traced,
             };
             let mut text = page.render();
-            if matches!(args.trace, Some(TraceLevel::Short | TraceLevel::Full)) {
+            if traced {
                 text.push_str(&format!("\n{}", story::render_all(&outcome.trace, page.paint)));
             }
             out(&text);

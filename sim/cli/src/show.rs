@@ -10,7 +10,7 @@ use kernel::scenario::Scenario;
 use crate::args::Show;
 use crate::session::{Failure, Session};
 use crate::table::{row, short, table};
-use crate::terminal::{Paint, out};
+use crate::terminal::{Paint, legible, out};
 
 /// Prints the effective scenario.
 pub fn show(session: &Session, args: &Show) -> Result<i32, Failure> {
@@ -53,6 +53,7 @@ pub fn line(drawn: &Drawn) -> Vec<String> {
         0 => "until the heal".to_string(),
         ns => format!("for {} ms", host::unit::millis(ns)),
     };
-    let params: Vec<String> = drawn.params.iter().map(|(k, v)| format!("{k} {v}")).collect();
+    let params: Vec<String> =
+        drawn.params.iter().map(|(k, v)| format!("{k} {}", legible(v))).collect();
     row([&drawn.kind, &drawn.on.show(), &drawn.when.show(), &lasts, &params.join(", ")])
 }

@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 use host::Weight;
 use kernel::outcome::{Line, Violation};
 
-use crate::terminal::{Paint, instant};
+use crate::terminal::{Paint, instant, legible};
 
 /// Lines of a story at most.
 pub const LINES_MAX: usize = 20;
@@ -24,7 +24,8 @@ const WIDE_MAX: usize = 9;
 /// Longer heads push the marks aside instead of widening every line.
 const HEAD_MAX: usize = 44;
 
-const LEGEND_AT: usize = 23;
+/// Where the legend begins.
+pub const LEGEND_AT: usize = 23;
 const LEGEND: &str = ". follower   C candidate   L leader   ~ paused or stalled   # down";
 
 /// The lines to tell, by index; the second list are those to be marked.
@@ -158,7 +159,8 @@ fn marks(line: &Line) -> String {
 fn split(line: &Line) -> (String, &str) {
     let (head, note) = line.text.split_once(", ").unwrap_or((&line.text, ""));
     match line.source {
-        "fault" | "phase" => (line.text.clone(), ""),
+        "fault" => (legible(&line.text), ""),
+        "phase" => (line.text.clone(), ""),
         _ => (format!("{} {head}", line.host), note),
     }
 }

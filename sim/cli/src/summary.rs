@@ -58,7 +58,8 @@ impl Summary<'_> {
 
     /// All but the first and the last line: nothing in it depends on the wall clock.
     pub fn body(&self, paint: Paint) -> String {
-        let parts = [self.failures(paint), self.sometimes(paint), self.faults(), self.measures()];
+        let parts =
+            [self.failures(paint), self.sometimes(paint), self.faults(paint), self.measures()];
         let mut text: String =
             parts.into_iter().filter(|p| !p.is_empty()).map(|p| format!("{p}\n")).collect();
         text.push_str(&self.verdict(paint));
@@ -96,13 +97,21 @@ impl Summary<'_> {
         section("sometimes", None, rows)
     }
 
-    fn faults(&self) -> String {
+    fn faults(&self, paint: Paint) -> String {
         let told = |(kind, acts): (&String, &crate::tally::Acts)| {
             let [drawn, fired, effects] = acts.map(grouped);
             row([kind, &drawn, &fired, &effects])
         };
         let rows: Vec<Vec<String>> = self.tally.faults.iter().map(told).collect();
-        section("faults", Some(row(["", "drawn", "fired", "effects"])), rows)
+        let idle =
+            self.tally.faults.iter().filter(|(_, [drawn, fired, _])| *drawn > 0 && *fired == 0);
+        let idle = idle.map(|(kind, [drawn, ..])| {
+            let times = if *drawn == 1 { "once" } else { &format!("{} times", grouped(*drawn)) };
+            let text = format!("{kind} was drawn {times} and never fired");
+            format!("  {}\n", paint.warn(&text))
+        });
+        let idle: String = idle.collect();
+        section("faults", Some(row(["", "drawn", "fired", "effects"])), rows) + &idle
     }
 
     /// The scenario's columns, and what else its symptoms are about.
@@ -147,7 +156,10 @@ impl Summary<'_> {
         if let Some(shows) = &self.scenario.shows {
             let wanted = host::unit::show_ratio(shows.share);
             let (shown, seeds) = (grouped(t.shown), grouped(t.seeds));
-            text.push_str(&format!("  shown by {shown} of {seeds} seeds; wanted: {wanted}\n"));
+            text.push_str(&format!(
+                "  shown by {shown} of {seeds} seeds; wanted: {wanted}{}\n",
+                self.unshown()
+            ));
         }
         let (failed, seeds) = (grouped(t.failed), grouped(t.seeds));
         match t.upper_bound() {
@@ -157,6 +169,17 @@ impl Summary<'_> {
             None => text.push_str(&format!("  {failed} of {seeds} failed\n")),
         }
         text
+    }
+
+    /// The first seeds that did not show it.
+    fn unshown(&self) -> String {
+        let seeds: Vec<String> = self.tally.unshown.iter().map(u64::to_string).collect();
+        let more = (self.tally.seeds - self.tally.shown) as usize - seeds.len();
+        let more = if more == 0 { String::new() } else { format!(" and {more} more") };
+        match seeds.is_empty() {
+            true => String::new(),
+            false => format!("; not by {}{more}", seeds.join(", ")),
+        }
     }
 }
 

@@ -22,6 +22,9 @@ use crate::session::worst;
 /// Failing seeds that are remembered by name.
 const NAMED_MAX: usize = 50;
 
+/// Seeds that did not show what they should and are remembered by name.
+const UNSHOWN_MAX: usize = 5;
+
 /// A seed that failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failed {
@@ -69,6 +72,8 @@ pub struct Tally {
     pub failed: u64,
     /// Seeds that showed what the scenario exists to show.
     pub shown: u64,
+    /// The first of the seeds that did not.
+    pub unshown: Vec<u64>,
     /// Seeds in which nothing was tested.
     pub vacuous: u64,
     /// The first of the seeds that failed.
@@ -90,6 +95,9 @@ impl Tally {
         let (verdict, class) = (word("verdict"), word("class"));
         self.seeds += 1;
         self.shown += u64::from(verdict == Verdict::Shown.word());
+        if verdict != Verdict::Shown.word() && self.unshown.len() < UNSHOWN_MAX {
+            self.unshown.push(run["seed"].as_u64().unwrap_or_default());
+        }
         self.vacuous += u64::from(verdict == Verdict::Vacuous.word());
         let code = code(verdict, class);
         if code != exit::OK && verdict != Verdict::NotShown.word() {
@@ -264,6 +272,7 @@ mod tests {
         tally.add(&run(2, "not_shown", None, 7.0));
         assert_eq!((tally.seeds, tally.failed, tally.upper_bound()), (3, 1, None));
         assert_eq!(tally.failures[0].what, "liveness");
+        assert_eq!(tally.unshown, [0, 1, 2]);
         assert_eq!(tally.sometimes["leader_changed"], Reached { count: 3, seeds: 2 });
         assert_eq!(tally.faults["crash"], [6, 3, 27]);
         let spread = tally.measure("no_leader_max").unwrap();

@@ -21,6 +21,28 @@ pub fn out(text: &str) {
     }
 }
 
+/// Text with its long exact quantities as people read them: times from 1 ms up in milliseconds to three
+/// places, shorter ones in microseconds, sizes from 1 000 bytes up in kilobytes. Only what is shown goes
+/// through here, never what replays.
+pub fn legible(text: &str) -> String {
+    let word = |word: &str| {
+        let (head, comma) = word.strip_suffix(',').map_or((word, ""), |head| (head, ","));
+        let number = |unit: &str| head.strip_suffix(unit)?.parse::<u64>().ok();
+        let time = number("ns").or_else(|| number("us")?.checked_mul(1_000));
+        match (time, number("B")) {
+            (Some(ns), _) if ns >= 1_000_000 => format!("{} ms{comma}", host::unit::millis(ns)),
+            (Some(ns), _) if ns >= 1_000 && head.ends_with("ns") => {
+                format!("{}.{:03} us{comma}", ns / 1_000, ns % 1_000)
+            }
+            (_, Some(bytes)) if bytes >= 1_000 => {
+                format!("{}.{:03} kB{comma}", bytes / 1_000, bytes % 1_000)
+            }
+            _ => word.to_string(),
+        }
+    };
+    text.split(' ').map(word).collect::<Vec<_>>().join(" ")
+}
+
 /// Writes errors and progress to stderr; if that is gone there is nobody left to tell.
 pub fn err(text: &str) {
     let mut stderr = io::stderr().lock();
@@ -103,6 +125,14 @@ pub fn instant(ns: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn long_quantities_become_legible_and_words_stay() {
+        assert_eq!(legible("n3, 67101609ns more"), "n3, 67.101 ms more");
+        assert_eq!(legible("1500us, 24987B"), "1.500 ms, 24.987 kB");
+        assert_eq!(legible("12345ns 999B 50ms 900us"), "12.345 us 999B 50ms 900us");
+        assert_eq!(legible("n1,n3 both 0B"), "n1,n3 both 0B");
+    }
 
     #[test]
     fn numbers_for_people() {

@@ -112,7 +112,7 @@ fn run_all(
     };
     let next = AtomicUsize::new(0);
     let (sender, receiver) = mpsc::channel();
-    let mut progress = Progress::of_runs("tour", jobs.len() as u64);
+    let mut progress = Progress::of("tour", jobs.len() as u64, "runs");
     let mut done: BTreeMap<usize, Result<Outcome, String>> = BTreeMap::new();
     std::thread::scope(|scope| {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
@@ -169,6 +169,7 @@ fn page(session: &Session, storms: &[Storm], seen: &[Seen], seed: u64) -> String
         cure: None,
         paint: Paint::stdout(),
         digest: Digest::Masked,
+        traced: false,
     };
     let mut text = wrapped(&about, 0, WIDTH);
     text.push_str(&format!("\n{}", rows(storms, seen, &columns)));

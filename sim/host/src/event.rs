@@ -39,6 +39,10 @@ pub trait Event: Any + Debug {
     fn weight(&self) -> Weight {
         Weight::Detail
     }
+    /// Whether it is for whoever looks after the machine, as a log's warning is.
+    fn warns(&self) -> bool {
+        false
+    }
     /// What the host has become by it.
     fn role(&self) -> Option<Role> {
         None

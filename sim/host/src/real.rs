@@ -31,7 +31,7 @@ use std::time::{Duration, Instant, SystemTime};
 use rustix::process::{Resource, getrlimit};
 use tokio_real::runtime::{Builder as RuntimeBuilder, Handle, Runtime};
 use tokio_real::sync::watch;
-use tracing::{Level, debug, enabled, info, trace};
+use tracing::{Level, debug, enabled, info, trace, warn};
 
 use crate::arm::{
     Arm, BoxFuture, Class, Close, ConnId, Done, FileId, ListenerId, Op, TaskId, ThreadId, Ticket,
@@ -167,8 +167,8 @@ impl Machine {
         self.arm.stop.send_replace(true);
     }
 
-    /// How often a device was asked to make bytes or names durable: once per `sync`, once per
-    /// folder of a `sync_dir`.
+    /// How often the operating system has said that bytes or names are durable: once per `sync`
+    /// that succeeded, once per folder that a `sync_dir` has synced.
     pub fn syncs(&self) -> u64 {
         self.arm.files.as_ref().map_or(0, Files::syncs)
     }
@@ -409,6 +409,9 @@ impl Arm for RealArm {
         let (host, source, word) = (&*self.name, event.source(), event.word());
         // The text is built only if somebody listens.
         match event.weight() {
+            _ if event.warns() => {
+                warn!(target: "wavetank", host, source, word, "{}", event.text());
+            }
             Weight::Story if enabled!(target: "wavetank", Level::INFO) => {
                 info!(target: "wavetank", host, source, word, "{}", event.text());
             }

@@ -94,6 +94,16 @@ fn a_folder_belongs_to_one_machine_and_syncs_are_counted() {
     .unwrap();
     // One file, and the folders `.`, `a`, `a/b`, once.
     assert_eq!(machine.syncs(), 4);
+    // What cannot be synced was not: neither the refusal nor the spoiled file after it counts.
+    std::os::unix::fs::symlink("/dev/null", root.0.join("null")).unwrap();
+    let disk = host.disk();
+    on(&host, async move {
+        let file = disk.open("null", OpenMode::Existing).await.unwrap();
+        file.sync(Class("wal")).await.unwrap_err();
+        file.sync(Class("wal")).await.unwrap_err();
+    })
+    .unwrap();
+    assert_eq!(machine.syncs(), 4);
     machine.shutdown();
     Machine::builder("third", root.0.clone()).start().expect("the folder is free again").shutdown();
 }

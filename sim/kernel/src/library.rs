@@ -175,6 +175,9 @@ fn read(path: &Path) -> Result<String, LoadError> {
     })
 }
 
+/// A table of so many keys at most is told by them, if it is set as if it were a value.
+const KEYS_MAX: usize = 8;
+
 /// The full key that a `--set` means: the key itself, the key of a profile's constant, or the only key that
 /// ends in it.
 fn resolve(key: &str, known: &[&str]) -> Result<String, LoadError> {
@@ -184,8 +187,14 @@ fn resolve(key: &str, known: &[&str]) -> Result<String, LoadError> {
     }
     let tails = [format!(".{key}"), format!(".{constant}")];
     let ends: Vec<&&str> = known.iter().filter(|k| tails.iter().any(|t| k.ends_with(t))).collect();
+    let table = format!("{key}.");
+    let below: Vec<&str> = known.iter().filter(|k| k.starts_with(&table)).copied().collect();
     match ends.as_slice() {
         [one] => Ok((**one).to_string()),
+        [] if (1..=KEYS_MAX).contains(&below.len()) => Err(LoadError::Usage(format!(
+            "--set: `{key}` is a table here; its keys are {}",
+            below.join(", ")
+        ))),
         [] => {
             let last =
                 |k: &str| k.trim_end_matches(".value").rsplit('.').next().map(str::to_string);

@@ -15,7 +15,7 @@ use host::settings::{Setting, Text};
 use host::unit::{Ratio, Size, Span, nanos, parse_span, show};
 
 use crate::Time;
-use crate::doc::{Doc, Problem, Reader};
+use crate::doc::{Doc, Effective, Problem, Reader};
 use crate::draw::Draws;
 use crate::model::files::Survivor;
 use crate::registry::{Params, Registry};
@@ -241,6 +241,15 @@ impl WhenSpec {
             let nth = reader.one(&path, "nth").unwrap_or("1".into());
             let after = reader.one(&path, "after").unwrap_or("0ns".into());
             reader.expect(section, "when");
+            for (name, default) in [("event", ""), ("on", ""), ("nth", "1"), ("after", "0ns")] {
+                let key = format!("{path}.{name}");
+                if reader.doc.get(&key).is_none() && !default.is_empty() {
+                    let (value, origin) = (default.to_string(), "default".to_string());
+                    reader.effective.push(Effective { key, value, origin });
+                } else {
+                    reader.note(&key);
+                }
+            }
             let nth = counts(&nth, 1, 1_000_000)
                 .map_err(|why| reader.problem(&format!("{path}.nth"), why));
             let after = <Span as Setting>::parse(&after, "0ns..24h")

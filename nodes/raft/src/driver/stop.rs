@@ -22,6 +22,11 @@ impl Driver {
             return;
         }
         self.stop_by = Some(now + self.config.election_timeout.max);
+        self.hand_all_over();
+    }
+
+    /// Hands every group that this node leads to the reachable peer that has most of its log.
+    pub(super) fn hand_all_over(&mut self) {
         for at in 0..self.groups.len() {
             let group = &mut self.groups[at];
             if !group.is_leader() || group.hands_over() {

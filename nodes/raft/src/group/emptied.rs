@@ -6,8 +6,9 @@
 //! made stays made.
 //!
 //! A log that is short but not empty is no such host but a broken promise, and still a panic. What
-//! this cannot give back is the vote that an emptied disk has forgotten; who empties disks of a
-//! majority loses what it held.
+//! this cannot give back is what an emptied disk has forgotten: its vote, and entries that a majority
+//! held only with it. Until the host has caught up the cluster is one failure weaker than its size
+//! says, and an operator empties one disk at a time.
 
 use raft::ProgressState;
 use raft::eraftpb::{Message, MessageType};

@@ -73,6 +73,12 @@ impl Group {
         !self.behind.is_empty()
     }
 
+    /// Everybody who waits learns that nobody here can say what will become of it.
+    pub(crate) fn lets_go(&mut self) {
+        self.waiters.clear();
+        self.behind.clear();
+    }
+
     /// Lets readers go whose index the state machine has reached.
     pub(crate) fn release_reads(&mut self) {
         let applied = self.applied;
@@ -90,7 +96,8 @@ impl Group {
         let clock = self.lease_clock(host, now);
         let Some(lease) = &mut self.lease else { return false };
         lease.extend_alone(clock);
-        let held = lease.holds(clock);
+        let was_taken = lease.until() > Mono(0);
+        let held = lease.holds(clock) || (was_taken && self.plants.lease_never_ends);
         self.state_lease(host, now);
         held
     }

@@ -49,12 +49,19 @@ impl Accept {
         self.current.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// From now on the peer sends on this connection.
-    fn replaces(&self, from: u64, number: u64) {
-        let before = self.current().insert(from, number);
+    /// From now on the peer sends on this connection; false if it has dialled another since.
+    fn replaces(&self, from: u64, number: u64) -> bool {
+        let mut current = self.current();
+        let before = current.get(&from).copied();
+        if before.is_some_and(|before| before > number) {
+            return false;
+        }
+        current.insert(from, number);
+        drop(current);
         if let Some(task) = before.and_then(|before| self.tasks().remove(&before)) {
             task.cancel();
         }
+        true
     }
 
     /// Ends all connections.
@@ -117,8 +124,8 @@ async fn serve(accept: Arc<Accept>, conn: Conn, number: u64) {
     };
     match hello.filter(|(_, from)| accept.peers.contains(from)) {
         Some((Purpose::Snapshot, from)) => stream::receive(&accept, from, number, tx, rx).await,
+        Some((_, from)) if !accept.replaces(from, number) => tx.abort(),
         Some((purpose, from)) => {
-            accept.replaces(from, number);
             receive(&accept, purpose, from, tx, rx).await;
             accept.current().retain(|_, current| *current != number);
         }

@@ -193,6 +193,9 @@ pub(crate) async fn recover(
             segment.bytes = offset;
             file.truncate(offset).await?;
         }
+        if segment.bytes == 0 && !is_last {
+            return Err(damaged(*number, 0, "it is empty, and others follow it"));
+        }
         if segment.bytes == 0 {
             disk.remove(&wal_file(*number)).await?;
             continue;
@@ -202,9 +205,6 @@ pub(crate) async fn recover(
             disk.sync_dir().await?;
         }
         found.push_back(segment);
-    }
-    for number in stale {
-        disk.remove(&wal_file(number)).await?;
     }
     let carried = replay
         .iter()
@@ -216,6 +216,10 @@ pub(crate) async fn recover(
             io::Error::new(io::ErrorKind::InvalidData, format!("the log of group {group}: {why}"))
         };
         logs.insert(group, replay.finish(fresh).map_err(refuse)?);
+    }
+    // Not before all that remains is known to do without them.
+    for number in stale {
+        disk.remove(&wal_file(number)).await?;
     }
     Ok(Recovered { layout: Layout::new(limit, found, carried, salt, owner), logs, cut })
 }

@@ -8,7 +8,8 @@
 //!
 //! A disk without room is waited for, at the same offset, for an append that fails appends nothing.
 //! Meanwhile segments that a snapshot made superfluous go first, whatever waits before them. But a
-//! snapshot needs room too: a log that has filled its disk alone waits for its operator.
+//! snapshot needs room too: a log that has filled its disk alone waits for its operator. If that
+//! takes longer than an election, the loop is told, and whoever leads here lets another lead.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
@@ -47,6 +48,8 @@ pub(crate) struct Writer {
     host: Host,
     thread: Thread,
     flush_interval: Duration,
+    /// How long to wait for room before the loop is told.
+    patience: Duration,
     open: Option<Open>,
     /// Segments that every flush syncs beside the open one, with their files as far as those are
     /// open; `None` if a flush syncs only what it wrote.
@@ -63,13 +66,19 @@ pub(crate) fn is_full(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
+/// A sync that failed is never tried again, for lack of room no more than for any other reason: the
+/// next one would report a success that is none.
+fn unsynced(error: io::Error) -> io::Error {
+    io::Error::other(format!("a sync failed: {error}"))
+}
+
 impl Writer {
     /// A writer that has no segment open. `kept` are the segments there are, if each flush is to
     /// sync all that the log keeps.
     pub(crate) fn new(
         host: &Host,
         thread: &Thread,
-        flush_interval: Duration,
+        (flush_interval, patience): (Duration, Duration),
         kept: Option<Vec<u64>>,
         jobs: &Mailbox<Job>,
         inbox: &Mailbox<Input>,
@@ -78,6 +87,7 @@ impl Writer {
             host: host.clone(),
             thread: thread.clone(),
             flush_interval,
+            patience,
             open: None,
             kept: kept.map(|kept| kept.into_iter().map(|segment| (segment, None)).collect()),
             steps: VecDeque::new(),
@@ -168,7 +178,7 @@ impl Writer {
     /// steps were left.
     async fn carry_out(&mut self) -> io::Result<bool> {
         let clock = self.host.clock();
-        let mut full_since = None;
+        let (mut full_since, mut told) = (None, false);
         loop {
             let thread = self.thread.clone();
             match thread.block(self.take_steps()).await {
@@ -181,10 +191,17 @@ impl Writer {
                 }
                 Err(_) => {}
             }
-            if full_since.is_none() {
-                full_since = Some(clock.now());
-                let segment = self.segment_in_need();
-                self.host.emit(RaftEvent::DiskFull { group: 0, segment });
+            match full_since {
+                None => {
+                    full_since = Some(clock.now());
+                    let segment = self.segment_in_need();
+                    self.host.emit(RaftEvent::DiskFull { group: 0, segment });
+                }
+                Some(since) if !told && clock.now().since(since) >= self.patience => {
+                    told = true;
+                    let _ = self.inbox.push(Input::NoRoom);
+                }
+                Some(_) => {}
             }
             clock.sleep(ROOM_PAUSE).await;
             self.bring_removals_forward();
@@ -256,7 +273,7 @@ impl Writer {
     /// Begins a segment; what fails half way is begun afresh.
     async fn begin(&mut self, segment: u64, data: Chunks) -> io::Result<()> {
         if let Some(open) = self.open.take_if(|open| open.segment < segment) {
-            open.file.sync(WAL).await?;
+            open.file.sync(WAL).await.map_err(unsynced)?;
             if let Some(kept) = &mut self.kept {
                 let few = kept.values().flatten().count() < KEPT_OPEN;
                 kept.insert(open.segment, few.then_some(open.file));
@@ -268,8 +285,8 @@ impl Writer {
         open.len = data.len();
         let at = open.file.append(WAL, data).await?;
         assert_eq!(at, 0, "{} was opened afresh", wal_file(segment));
-        open.file.sync(WAL).await?;
-        disk.sync_dir().await
+        open.file.sync(WAL).await.map_err(unsynced)?;
+        disk.sync_dir().await.map_err(unsynced)
     }
 
     /// Makes what was written durable.
@@ -280,10 +297,10 @@ impl Writer {
                 Some(file) => file.clone(),
                 None => disk.open(&wal_file(*segment), OpenMode::Existing).await?,
             };
-            file.sync(WAL).await?;
+            file.sync(WAL).await.map_err(unsynced)?;
         }
         match &self.open {
-            Some(open) => open.file.sync(WAL).await,
+            Some(open) => open.file.sync(WAL).await.map_err(unsynced),
             None => Ok(()),
         }
     }

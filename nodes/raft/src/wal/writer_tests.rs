@@ -48,7 +48,7 @@ struct Bench {
 fn bench(arm: &TestArm, kept: Option<Vec<u64>>) -> Bench {
     let (jobs, inbox, host) = (Mailbox::new(), Mailbox::new(), arm.host());
     let thread = host.thread("wal");
-    let writer = Writer::new(&host, &thread, Duration::ZERO, kept, &jobs, &inbox);
+    let writer = Writer::new(&host, &thread, (Duration::ZERO, Duration::MAX), kept, &jobs, &inbox);
     Bench { jobs, inbox, writer }
 }
 

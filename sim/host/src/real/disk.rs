@@ -84,6 +84,7 @@ struct State {
 struct Folder {
     root: PathBuf,
     state: Mutex<State>,
+    /// Syncs that succeeded: of files, and of folders one by one.
     syncs: AtomicU64,
     over: AtomicBool,
     /// Holds the lock on the folder.
@@ -214,9 +215,10 @@ impl Files {
         let job = move || {
             let sync = move || {
                 if !folder.over.load(Ordering::SeqCst) {
-                    folder.syncs.fetch_add(1, Ordering::Relaxed);
-                    let outcome = target.sync().map(|()| Done::Unit);
-                    let _ = answer.send(outcome.map_err(|why| at(&target.name, why)));
+                    // Counted before it is answered: whoever was told finds it in the count.
+                    let outcome = target.sync().inspect(|()| folder.count_sync());
+                    let outcome = outcome.map_err(|why| at(&target.name, why));
+                    let _ = answer.send(outcome.map(|()| Done::Unit));
                 }
             };
             drop(io.spawn_blocking(sync));
@@ -410,13 +412,18 @@ impl Folder {
     fn sync_names(&self) -> io::Result<()> {
         let folders = std::mem::take(&mut locked(&self.state).unsynced_folders);
         for folder in &folders {
-            self.syncs.fetch_add(1, Ordering::Relaxed);
             if let Err(why) = File::open(folder).and_then(|f| f.sync_all()) {
                 locked(&self.state).unsynced_folders.extend(folders);
                 return Err(why);
             }
+            self.count_sync();
         }
         Ok(())
+    }
+
+    /// Bytes or names have become durable; a sync that failed is not counted.
+    fn count_sync(&self) {
+        self.syncs.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Creates the missing folders above `path` and notes which folders get a new entry.

@@ -153,7 +153,7 @@ impl World {
 
     pub(crate) fn drift_clock(&mut self, host: usize, line: usize, ppm: i64) {
         self.hosts[host].strain.drifts.put(line, ppm);
-        self.effects[line] += 1;
+        self.effects[line] += u64::from(ppm != 0);
         self.set_drift(host);
     }
 
@@ -172,7 +172,7 @@ impl World {
 
     pub(crate) fn step_clock(&mut self, host: usize, line: usize, ns: i64) {
         self.hosts[host].strain.steps.put(line, ns);
-        self.effects[line] += 1;
+        self.effects[line] += u64::from(ns != 0);
         self.hosts[host].clock.step_wall(ns);
     }
 
@@ -184,7 +184,8 @@ impl World {
 
     /// The wall clock as the node reads it.
     pub(crate) fn read_wall(&mut self, host: usize) -> Wall {
-        if let Some(line) = self.hosts[host].strain.steps.latest() {
+        let steps = &self.hosts[host].strain.steps;
+        if let Some(line) = steps.latest().filter(|_| steps.all().sum::<i64>() != 0) {
             self.effects[line] += 1;
         }
         self.hosts[host].clock.wall(self.now())
