@@ -303,6 +303,18 @@ mod tests {
     }
 
     #[test]
+    fn an_installed_snapshot_is_no_durable_one() {
+        let mut log = LogStore::new(ConfState::default());
+        let mark = |index| Mark { index, term: 1, chain: index };
+        log.install(mark(73), ConfState::default());
+        log.mark_durable(mark(51));
+        assert_eq!((log.snapshot_mark().index, log.durable_mark().index), (73, 51));
+        log.mark_durable(mark(73));
+        log.mark_durable(mark(51));
+        assert_eq!(log.durable_mark().index, 73);
+    }
+
+    #[test]
     fn a_message_holds_at_least_one_entry_and_no_more_than_fits() {
         let mut log = LogStore::new(ConfState::default());
         for i in 1..=4 {

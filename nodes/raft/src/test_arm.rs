@@ -35,6 +35,8 @@ struct State {
     /// Room that the end of each sleep brings.
     relief: u64,
     budget: u64,
+    /// How many syncs go well before one is refused for lack of room.
+    good_syncs: u64,
     said: Vec<String>,
     synced: Vec<String>,
 }
@@ -49,7 +51,8 @@ pub(crate) struct TestArm(Arc<Mutex<(State, Outcomes)>>);
 impl TestArm {
     /// An empty disk.
     pub(crate) fn new() -> TestArm {
-        let state = State { room: u64::MAX, budget: u64::MAX, ..State::default() };
+        let state =
+            State { room: u64::MAX, budget: u64::MAX, good_syncs: u64::MAX, ..State::default() };
         TestArm(Arc::new(Mutex::new((state, BTreeMap::new()))))
     }
 
@@ -81,9 +84,15 @@ impl TestArm {
         self
     }
 
+    /// So many syncs go well from now on; the next one is refused for lack of room, once.
+    pub(crate) fn with_good_syncs(self, count: u64) -> TestArm {
+        self.lock().0.good_syncs = count;
+        self
+    }
+
     /// What a process that was killed leaves, or what a power loss leaves.
     pub(crate) fn after(&self, power_loss: bool) -> TestArm {
-        let after = self.copy().with_budget(u64::MAX);
+        let after = self.copy().with_budget(u64::MAX).with_good_syncs(u64::MAX);
         let mut locked = after.lock();
         let state = &mut locked.0;
         state.open.clear();
@@ -188,7 +197,12 @@ impl State {
                 let begin = offset.min(end);
                 Ok(Done::Data(bytes[begin as usize..end as usize].to_vec().into()))
             }
+            Op::Sync { .. } if self.good_syncs == 0 => {
+                self.good_syncs = u64::MAX;
+                Err(ErrorKind::StorageFull.into())
+            }
             Op::Sync { file, .. } => {
+                self.good_syncs -= 1;
                 let inode = self.inode(file);
                 inode.durable = inode.bytes.clone();
                 let name = self.name_of(self.open[&file]);

@@ -215,3 +215,18 @@ fn damage_in_the_middle_is_refused_and_left_as_it_is() {
     assert!(why.starts_with("wal/00000001 is damaged at byte"), "{why}");
     assert_eq!(arm.files(), before);
 }
+
+#[test]
+fn a_segment_that_is_missing_or_empty_is_refused_and_nothing_is_removed() {
+    let all = slots(1, 9, 2, GENESIS);
+    let (one, three) = (segment(1, 0, &all[..4]), segment(3, 8, &all[8..]));
+    for two in [None, Some(&[][..])] {
+        let arm = TestArm::new();
+        arm.put(&wal_file(1), &one);
+        two.iter().for_each(|bytes| arm.put(&wal_file(2), bytes));
+        arm.put(&wal_file(3), &three);
+        let before = arm.files();
+        assert!(boot(&arm, OWNER).unwrap().is_err());
+        assert_eq!(arm.files(), before);
+    }
+}

@@ -194,3 +194,32 @@ fn a_flush_syncs_what_it_wrote_or_all_that_is_kept() {
     let all = old.iter().copied().chain([own]).map(wal_file);
     assert_eq!(synced[1..], all.collect::<Vec<_>>());
 }
+
+#[test]
+fn a_sync_that_is_refused_for_lack_of_room_ends_the_node_and_nothing_more_is_reported() {
+    let mut refused = 0;
+    for good in 0..20 {
+        let arm = TestArm::new().with_good_syncs(good);
+        let Bench { jobs, inbox, mut writer } = bench(&arm, None);
+        let mut through = 0;
+        for job in batches(recovered(&arm), 6).1 {
+            let _ = jobs.push(job);
+            let ended = matches!(at_once(writer.serve()), Some(Err(_)));
+            for input in inbox.take_now() {
+                if let Input::Persisted(seq) = input {
+                    through = seq;
+                }
+            }
+            if ended {
+                refused += 1;
+                break;
+            }
+        }
+        let found = recovered(&arm.after(true));
+        assert!(
+            found.logs[&1].last() >= through,
+            "{through} were reported, {good} syncs went well"
+        );
+    }
+    assert!(refused > 5, "{refused}");
+}
