@@ -6,6 +6,8 @@
 //! group proposes to it), an entry is filled with its group's number, and a state that meets an entry or an
 //! image of another group says so. Chains and states are compared by the checks that judge the real nodes.
 
+mod bystander;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::Arc;
@@ -15,12 +17,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use host::{Chunks, Host, Members};
 use kernel::check::{Check, Fact, Finding, Measure, Unit, View};
-use kernel::event::OpEnd;
 use kernel::library::Library;
 use kernel::outcome::{Outcome, Verdict};
-use kernel::registry::{CheckWord, Claim, NoParams, Registry, node, workload};
+use kernel::registry::{CheckWord, Claim, Registry, node};
 use kernel::run::{Options, leak, run};
-use kernel::workload::{Client, ClientFuture, Load, Workload};
 use raft_driver::event::RaftEvent;
 use raft_driver::{Config, Image, Raft, StateMachine};
 
@@ -103,31 +103,6 @@ async fn lead(host: Host, raft: Raft, group: u32, me: u64, entries: Arc<AtomicU6
     }
 }
 
-/// A client that asks for nothing; the run lasts until its duration is over.
-struct Bystander;
-
-impl Workload for Bystander {
-    fn clients(&self) -> u64 {
-        1
-    }
-    fn start(&self) -> Arc<dyn Load> {
-        Arc::new(Bystander)
-    }
-}
-
-impl Load for Bystander {
-    fn load(self: Arc<Self>, client: Client) -> ClientFuture {
-        Box::pin(async move {
-            client.invoked(0, "nothing", "", 0);
-            client.returned(0, OpEnd::Ok, 0, 0);
-            client.host.clock().sleep(Duration::from_secs(3_600)).await;
-        })
-    }
-    fn read_back(self: Arc<Self>, _: Client) -> ClientFuture {
-        Box::pin(async {})
-    }
-}
-
 /// What a run must have gone through to have tested anything.
 #[derive(Default)]
 struct Seen {
@@ -190,7 +165,7 @@ fn registry() -> Registry {
             Config::validate,
             groups,
         )],
-        workloads: vec![workload("bystander", "Nothing.", |_: NoParams| Ok(Bystander))],
+        workloads: vec![bystander::word()],
         faults: faults::words(),
         checks,
         ..Registry::default()

@@ -4,6 +4,8 @@
 //!
 //! The node is its own load, as in `groups`. Linearizability of what clients read is judged elsewhere.
 
+mod bystander;
+
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,13 +13,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use host::{Chunks, Event, Facts, Host, Members};
 use kernel::check::{Check, Fact, Finding, Measure, Unit, View};
-use kernel::event::OpEnd;
 use kernel::library::Library;
 use kernel::outcome::{Outcome, Verdict};
-use kernel::registry::{CheckWord, Claim, NoParams, Registry, node, workload};
+use kernel::registry::{CheckWord, Claim, Registry, node};
 use kernel::run::{Options, leak, run};
 use kernel::scenario::Scenario;
-use kernel::workload::{Client, ClientFuture, Load, Workload};
 use raft_driver::event::RaftEvent;
 use raft_driver::{Config, Image, Raft, StateMachine};
 
@@ -115,31 +115,6 @@ async fn load(host: Host, raft: Raft, members: Members) {
     host.emit(Stopped { ok });
 }
 
-/// A client that asks for nothing; the run lasts until its duration is over.
-struct Bystander;
-
-impl Workload for Bystander {
-    fn clients(&self) -> u64 {
-        1
-    }
-    fn start(&self) -> Arc<dyn Load> {
-        Arc::new(Bystander)
-    }
-}
-
-impl Load for Bystander {
-    fn load(self: Arc<Self>, client: Client) -> ClientFuture {
-        Box::pin(async move {
-            client.invoked(0, "nothing", "", 0);
-            client.returned(0, OpEnd::Ok, 0, 0);
-            client.host.clock().sleep(Duration::from_secs(3_600)).await;
-        })
-    }
-    fn read_back(self: Arc<Self>, _: Client) -> ClientFuture {
-        Box::pin(async {})
-    }
-}
-
 /// No read under a lease of a term after another has won a later one.
 #[derive(Default)]
 struct Exclusive {
@@ -200,7 +175,7 @@ fn registry() -> Registry {
             Config::validate,
             leases,
         )],
-        workloads: vec![workload("bystander", "Nothing.", |_: NoParams| Ok(Bystander))],
+        workloads: vec![bystander::word()],
         faults: faults::words(),
         checks,
         ..Registry::default()
