@@ -71,6 +71,16 @@ impl View<'_> {
         nodes.clone().any(|h| !self.live(h) || self.paused(h)) || self.world.links.any_cut()
     }
 
+    /// Whether a fault took or changed bytes of the host's disk that were durable.
+    pub fn damaged(&self, host: usize) -> bool {
+        self.world.hosts[host].damaged
+    }
+
+    /// Whether the host's node refused to serve from such a disk; it stays down.
+    pub fn refused(&self, host: usize) -> bool {
+        self.world.hosts[host].refused
+    }
+
     /// How many bytes of a file would survive a power loss now, counted from its beginning.
     pub fn durable_len(&self, host: usize, path: &str) -> u64 {
         self.world.hosts[host].files.durable_len(path)

@@ -30,6 +30,8 @@ use crate::world::{Due, Shared, World};
 const ASK_EVERY_NS: Time = 50_000_000;
 /// How long all hosts stay dark in the blackout.
 const DARK_NS: Time = 500_000_000;
+/// How long a supervisor waits before it starts again a node that ended by itself.
+const RESTART_NS: Time = 100_000_000;
 /// Engine events between two looks at the bytes that the run holds.
 const MEMORY_STRIDE: u64 = 256;
 
@@ -161,9 +163,10 @@ impl Engine {
         let (boot, name, members) = {
             let mut world = self.shared.world();
             let machine = &mut world.hosts[host];
-            if machine.live || !machine.powered || machine.downs > 0 {
+            if machine.live || !machine.powered || machine.downs > 0 || machine.refused {
                 return;
             }
+            machine.excused = false;
             machine.boot += 1;
             machine.live = true;
             let (boot, name) = (machine.boot, machine.name.clone());
@@ -266,10 +269,8 @@ impl World {
         let (asked, line) = (self.hosts[host].stopping, self.hosts[host].stopped_by);
         self.crash(host);
         self.outbox.pop();
-        if let Some(why) = &error
-            && !self.tolerates_panics
-        {
-            self.panic = Some(format!("{} gave up: {why}", self.hosts[host].name));
+        if let Some(why) = &error {
+            self.ended(host, &format!(" gave up: {why}"));
         }
         self.outbox.push((host, KernelEvent::Exited { error }));
         if asked {
@@ -287,9 +288,22 @@ impl World {
         }
         self.crash(host);
         self.outbox.pop();
-        if !self.tolerates_panics {
-            self.panic = Some(format!("{}: {text}", self.hosts[host].name));
-        }
+        self.ended(host, &format!(": {text}"));
         self.outbox.push((host, KernelEvent::Panicked { text }));
+    }
+
+    /// A node ended by itself and with a complaint. Where a fault accounts for that, its supervisor starts
+    /// it again, unless it has a disk that lost what was durable: then it refuses to serve, and stays down.
+    /// Everywhere else it is a failure of the run.
+    fn ended(&mut self, host: usize, why: &str) {
+        let machine = &mut self.hosts[host];
+        if machine.damaged {
+            machine.refused = true;
+        } else if machine.excused {
+            let at = self.now() + RESTART_NS;
+            self.schedule(at, Due::Boot { host });
+        } else if !self.tolerates_panics {
+            self.panic = Some(format!("{}{why}", machine.name));
+        }
     }
 }

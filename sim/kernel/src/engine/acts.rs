@@ -21,7 +21,7 @@ impl Engine {
         let mut world = shared.world();
         let history = shared.history();
         let (plan, fault) = &self.setup.lines[line];
-        let rng = fire_rng(&world, plan, line, 0);
+        let rng = fire_rng(&world, plan, 0);
         let mut control =
             Control { world: &mut world, line, rng, replay: None, survivors: Vec::new() };
         let (hosts, mut fired) = match plan {
@@ -41,8 +41,10 @@ impl Engine {
                     }
                     _ => drawn.when.show(),
                 };
-                let lasts = drawn.lasts;
-                (hosts, Fired { kind, params, hosts: names, at, trigger, lasts, survivors: vec![] })
+                let (lasts, origin, survivors) = (drawn.lasts, drawn.origin, Vec::new());
+                let fired =
+                    Fired { kind, params, hosts: names, at, trigger, lasts, survivors, origin };
+                (hosts, fired)
             }
         };
         drop(history);
@@ -73,7 +75,7 @@ impl Engine {
         let Some(i) = self.active.iter().position(|(l, _)| *l == line) else { return };
         let (_, hosts) = self.active.remove(i);
         let mut world = self.shared.world();
-        let rng = fire_rng(&world, &self.setup.lines[line].0, line, 1);
+        let rng = fire_rng(&world, &self.setup.lines[line].0, 1);
         let mut control =
             Control { world: &mut world, line, rng, replay: None, survivors: Vec::new() };
         self.setup.lines[line].1.end(&mut control, &hosts);
@@ -81,10 +83,10 @@ impl Engine {
 }
 
 /// The draws of one act: keyed by the scenario's line and not by what else was drawn.
-fn fire_rng(world: &World, plan: &PlanLine, line: usize, step: u64) -> Rng {
+fn fire_rng(world: &World, plan: &PlanLine, step: u64) -> Rng {
     let (spec, n) = match plan {
         PlanLine::Drawn(drawn) => drawn.origin,
-        PlanLine::Exact(_) => (line as u64, 0),
+        PlanLine::Exact(fired) => fired.origin,
     };
     world.draws.stream("fire", spec << 32 | n, step)
 }

@@ -211,7 +211,7 @@ impl Engine {
     fn wait_for_return(&mut self, now: Time, until: Time) {
         let up = {
             let world = self.shared.world();
-            (0..world.nodes).all(|h| world.hosts[h].live)
+            world.hosts[..world.nodes].iter().all(|h| h.live || h.refused)
         };
         if now < until && !(up && self.awaited().is_empty()) {
             self.shared.world().schedule(now + ASK_EVERY_NS, Due::Phase);

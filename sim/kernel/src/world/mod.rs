@@ -132,6 +132,12 @@ pub(crate) struct Host {
     pub stopping: bool,
     pub stopped_by: usize,
     pub stop_waiters: Vec<Ticket>,
+    /// A fault accounts for it if this boot ends by itself.
+    pub excused: bool,
+    /// Bytes that were durable are gone or changed, by a fault.
+    pub damaged: bool,
+    /// It ended over that and is not started again.
+    pub refused: bool,
     pub threads: Vec<HostThread>,
     pub cpu: Share<u32>,
     pub cpu_armed: Option<Time>,

@@ -1,0 +1,33 @@
+//! What faults put on links, devices, disks and clocks, without breaking them: the entries of every line
+//! of the plan that acts, and the models set to what these come to.
+//!
+//! Latencies and drifts add up; of losses, bandwidths, slownesses and limits the worst counts. A line takes
+//! back its own entry, so lines may end in any order and the last leaves everything as it was. What a fault
+//! did (frames, device jobs, refused writes, readings) is booked to the latest line that acts there.
+//!
+//! Left out: loss of the kernels' own messages (requests to connect, resets); what is written while
+//! somebody else's files grow.
+
+mod clocks;
+mod disks;
+mod links;
+
+use clocks::ClockStrain;
+use disks::DiskStrain;
+pub(crate) use links::Slow;
+
+use crate::model::clock::HostClock;
+
+/// What faults do to one host.
+#[derive(Debug, Default)]
+pub(crate) struct Strain {
+    pub(super) clock: ClockStrain,
+    pub(super) disk: DiskStrain,
+}
+
+impl Strain {
+    /// Of a host with that clock, before any fault.
+    pub fn of(clock: &HostClock) -> Strain {
+        Strain { clock: ClockStrain::of(clock), ..Strain::default() }
+    }
+}
