@@ -366,7 +366,7 @@ fn read(path: &Path) -> bool {
         Ok(scenario) => {
             let draws = Draws::new(7);
             let _ = scenario.boot(registry, &draws);
-            let _ = Plan::draw(&scenario.faults, &draws);
+            let _ = Plan::draw(&scenario.faults, &scenario.swarm, &draws);
             true
         }
         Err(LoadError::Data(problems)) => {

@@ -38,7 +38,7 @@ fn drawn(scenario: &Scenario, seed: u64) -> String {
     if !rows.is_empty() {
         text.push_str(&table(rows, 2, None));
     }
-    let plan = Plan::draw(&scenario.faults, &draws);
+    let plan = Plan::draw(&scenario.faults, &scenario.swarm, &draws);
     if plan.drawn.is_empty() {
         text.push_str("  no fault\n");
     } else {

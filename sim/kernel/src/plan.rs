@@ -7,8 +7,10 @@
 
 mod artifact;
 mod params;
+mod swarm;
 
 pub use artifact::artifact;
+pub use swarm::{Lasts, Swarm};
 
 use host::Rng;
 use host::settings::{Setting, Text};
@@ -98,7 +100,7 @@ pub struct FaultSpec {
     /// After the load has begun; or after an event.
     pub when: WhenSpec,
     /// For how long; zero is until the heal.
-    pub lasts: Span,
+    pub lasts: Lasts,
     /// The share of seeds in which the line is on.
     pub chance: Ratio,
     /// How many times.
@@ -130,8 +132,9 @@ host::settings! {
         kind: Text = "";
         /// On whom: leader, follower, one, minority, majority, each, there, or hosts such as n1,n3.
         on: Text = "one";
-        /// How long; the default, zero, lasts until the heal.
-        lasts: Span = "0ns", "0ns..24h";
+        /// How long: a time, a range, `around` the timeouts of `[swarm]`, or several with `|` between them; the
+        /// default, zero, lasts until the heal.
+        lasts: Text = "0ns";
         /// The share of seeds in which this line is on.
         chance: Ratio = "100%";
         /// How many times: a number, or a range from which one is drawn.
@@ -162,6 +165,7 @@ impl FaultSpec {
         registry: &Registry,
         i: usize,
         nodes: u64,
+        swarm: &Swarm,
     ) -> Option<Self> {
         let section = format!("fault.{i}");
         let before = reader.problems.len();
@@ -176,6 +180,8 @@ impl FaultSpec {
             .map_err(|why| reader.problem(&format!("{section}.on"), why));
         let times = counts(&head.times.0, 1, 1000)
             .map_err(|why| reader.problem(&format!("{section}.times"), why));
+        let lasts = Lasts::parse(&head.lasts.0, swarm)
+            .map_err(|why| reader.problem(&format!("{section}.lasts"), why));
         let when = WhenSpec::read(reader, registry, &section, nodes);
         let mut given = Params::new();
         reader.fields(&section, "", &word.fields, &mut |name, text| {
@@ -190,16 +196,16 @@ impl FaultSpec {
             params: given,
             on: on.ok()?,
             when: when?,
-            lasts: head.lasts,
+            lasts: lasts.ok()?,
             chance: head.chance,
             times: times.ok()?,
         })
     }
 
     /// Resolves what this line's draws decide.
-    fn draw(&self, draws: &Draws, line: u64, out: &mut Vec<Drawn>) {
+    fn draw(&self, draws: &Draws, swarm: &Swarm, line: u64, out: &mut Vec<Drawn>) {
         let mut rng = draws.stream("plan", line, 0);
-        if !rng.chance(self.chance.0) {
+        if swarm.is_off(draws, &self.kind) || !rng.chance(self.chance.0) {
             return;
         }
         for n in 1..=rng.between(self.times.0, self.times.1) {
@@ -217,7 +223,7 @@ impl FaultSpec {
                 },
             };
             let (kind, on) = (self.kind.clone(), self.on.clone());
-            let lasts = within(&mut rng, self.lasts);
+            let lasts = self.lasts.draw(&mut rng, swarm);
             out.push(Drawn { kind, params, on, when, lasts, origin: (line, n) });
         }
     }
@@ -367,10 +373,10 @@ pub struct Plan {
 
 impl Plan {
     /// Draws the plan of a seed.
-    pub fn draw(specs: &[FaultSpec], draws: &Draws) -> Plan {
+    pub fn draw(specs: &[FaultSpec], swarm: &Swarm, draws: &Draws) -> Plan {
         let mut drawn = Vec::new();
         for (line, spec) in specs.iter().enumerate() {
-            spec.draw(draws, line as u64, &mut drawn);
+            spec.draw(draws, swarm, line as u64, &mut drawn);
         }
         Plan { drawn, ..Plan::default() }
     }

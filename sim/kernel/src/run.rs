@@ -83,7 +83,7 @@ pub fn run(
     let boot = scenario.boot(registry, &draws)?;
     let plan = match &options.plan {
         Some(plan) => plan.clone(),
-        None => Plan::draw(&scenario.faults, &draws),
+        None => Plan::draw(&scenario.faults, &scenario.swarm, &draws),
     };
     for word in &options.plants {
         let node = registry.node(&scenario.cluster.node.0).expect("resolved");

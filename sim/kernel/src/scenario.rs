@@ -7,12 +7,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use host::settings::{Field, Text, nearest};
-use host::unit::{Ratio, Size, parse_duration, parse_size};
+use host::unit::{Ratio, Size, parse_duration, parse_size, parse_span};
 
 use crate::check::{Measure, Unit};
 use crate::doc::{Doc, Effective, Problem, Reader, Value};
 use crate::draw::Draws;
-use crate::plan::FaultSpec;
+use crate::plan::{FaultSpec, Swarm};
 use crate::profile::Profile;
 use crate::registry::{Boot, Claim, Params, Registry};
 use crate::workload::Workload;
@@ -62,6 +62,14 @@ host::settings! {
         share: Ratio = "100%";
         /// Its place among the storms of the tour; 0: it has none.
         tour: u64 = "0", "0..99";
+    }
+}
+
+host::settings! {
+    /// What `[swarm]` may say besides its list.
+    pub struct SwarmHead {
+        /// The share of seeds in which a kind of fault is off, for each kind.
+        kinds_off: Ratio = "0%";
     }
 }
 
@@ -213,6 +221,8 @@ pub struct Scenario {
     pub workloads: Vec<Arc<dyn Workload>>,
     /// Faults.
     pub faults: Vec<FaultSpec>,
+    /// What their draws share.
+    pub swarm: Swarm,
     /// Checks by kind of claim.
     pub checks: Vec<CheckUse>,
     /// Vacuous below this many acknowledgements.
@@ -244,8 +254,9 @@ impl Scenario {
         let cluster: Cluster = r.settings("cluster", "");
         let (config, choices) = read_config(r, registry, &cluster);
         let workloads = read_workloads(r, registry);
+        let swarm = read_swarm(r);
         let faults = (0..doc.count("fault"))
-            .filter_map(|i| FaultSpec::read(r, registry, i, cluster.hosts))
+            .filter_map(|i| FaultSpec::read(r, registry, i, cluster.hosts, &swarm))
             .collect();
         let checks = read_checks(r, registry);
         let check: CheckHead = r.settings("check", "");
@@ -266,6 +277,7 @@ impl Scenario {
             choices,
             workloads,
             faults,
+            swarm,
             checks,
             min_acks: check.min_acks,
             shows,
@@ -394,6 +406,28 @@ fn read_workloads(r: &mut Reader<'_>, registry: &Registry) -> Vec<Arc<dyn Worklo
         }
     }
     out
+}
+
+/// `around` names settings whose values, both ends of those that are ranges, are timeouts.
+fn read_swarm(r: &mut Reader<'_>) -> Swarm {
+    let head: SwarmHead = r.settings("swarm", "");
+    let mut around = Vec::new();
+    for key in r.many("swarm", "around") {
+        let Some(value) = r.effective.iter().find(|e| e.key == key).map(|e| e.value.clone()) else {
+            let near = nearest(&key, r.effective.iter().map(|e| e.key.as_str()));
+            let hint = near.map_or(String::new(), |k| format!("; did you mean `{k}`?"));
+            r.problem("swarm.around", format!("no value `{key}` stands above{hint}"));
+            continue;
+        };
+        match parse_span(&value) {
+            Ok(span) => around.extend([host::unit::nanos(span.min), host::unit::nanos(span.max)]),
+            Err(why) => r.problem("swarm.around", format!("`{key}`: {why}")),
+        }
+    }
+    around.retain(|timeout| *timeout > 0);
+    around.sort_unstable();
+    around.dedup();
+    Swarm { kinds_off: head.kinds_off, around }
 }
 
 fn read_checks(r: &mut Reader<'_>, registry: &Registry) -> Vec<CheckUse> {
