@@ -8,6 +8,7 @@ use std::ops::Range;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use kernel::branch::Branch;
 
 /// The short help.
 pub const HELP: &str = "\
@@ -24,6 +25,9 @@ One seed:
   show      A scenario with every value in force and where it comes from
   run       Run a scenario under one seed and tell its story
   verify    Run a seed three times, once in a perturbed process; the runs must be the same
+  diff      Where two runs part: the first event that differs, host by host
+  state     How things stand at an instant: tasks, files, links, and what each node said last
+  cause     From which instant on a failing seed was bound to fail
 
 Many seeds:
   sweep     Run a scenario, or all of them, under many seeds
@@ -77,6 +81,12 @@ pub enum Command {
     Run(Run),
     /// Run each seed three times, once in a perturbed process; the runs must be the same.
     Verify(Verify),
+    /// Where two runs part: the first event that differs, host by host.
+    Diff(crate::diff::Args),
+    /// How things stand at an instant: tasks, files, links, and what each node said last.
+    State(crate::state::Args),
+    /// From which instant on a failing seed was bound to fail.
+    Cause(crate::cause::Args),
     /// Run a scenario, or all of them, under many seeds.
     Sweep(Sweep),
     /// Generate results/, or compare it with what would be generated.
@@ -170,6 +180,9 @@ pub struct Changes {
     /// Another interleaving of the same tasks, and nothing else.
     #[arg(long, value_name = "M", default_value_t = 0)]
     pub weave: u64,
+    /// The seed's run up to an instant, and other draws from there on: a time and the branch's number.
+    #[arg(long, value_name = "TIME:N", value_parser = Branch::parse)]
+    pub branch: Option<Branch>,
 }
 
 /// `run`.
@@ -194,6 +207,12 @@ pub struct Run {
     /// For people or machines.
     #[arg(long, value_enum, default_value = "human")]
     pub format: Format,
+    /// Write every entry of the digest as a line to a file, for `diff`.
+    #[arg(long, value_name = "FILE")]
+    pub keep_trace: Option<PathBuf>,
+    /// If it fails: from which instant on it was bound to, as `cause` finds it.
+    #[arg(long, conflicts_with = "format")]
+    pub why: bool,
     /// Do not run the scenario's cure beside it.
     #[arg(long)]
     pub no_cure: bool,
@@ -258,9 +277,9 @@ pub struct Witness {
     /// The seed.
     #[arg(long, value_parser = seed)]
     pub seed: u64,
-    /// Also the full trace.
-    #[arg(long)]
-    pub traced: bool,
+    /// Also the text of these entries of the digest.
+    #[arg(long, value_parser = seeds)]
+    pub window: Option<Range<u64>>,
     #[command(flatten)]
     pub changes: Changes,
 }
@@ -334,13 +353,16 @@ impl Changes {
         if self.weave != 0 {
             add("--weave", self.weave.to_string());
         }
+        if let Some(branch) = self.branch {
+            add("--branch", branch.to_string());
+        }
         out
     }
 }
 
 /// A word as a shell takes it.
 pub fn quoted(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:,%+".contains(c);
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:,%+@".contains(c);
     if !word.is_empty() && word.chars().all(plain) {
         return word.to_string();
     }

@@ -17,7 +17,7 @@ use kernel::scenario::Scenario;
 use kernel::sweep::Job;
 
 use crate::args::{Bless, Changes};
-use crate::diff::diff;
+use crate::delta::delta;
 use crate::progress::Progress;
 use crate::report::{Digest, Page};
 use crate::run::check_columns;
@@ -70,7 +70,7 @@ fn put(path: &Path, file: &str, text: &str, args: &Bless) -> Result<bool, Failur
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
         Err(error) => return Err(Failure::io(path, &error)),
     };
-    let Some(difference) = diff(&before, text) else { return Ok(false) };
+    let Some(difference) = delta(&before, text) else { return Ok(false) };
     if args.check {
         out(&format!("results/{file} differs (- committed, + generated)\n{difference}\n"));
     } else {

@@ -13,6 +13,8 @@ compile_error!(
 
 mod args;
 mod bless;
+mod cause;
+mod delta;
 mod diff;
 mod explain;
 mod idle;
@@ -25,6 +27,7 @@ mod report;
 mod run;
 mod session;
 mod show;
+mod state;
 mod story;
 mod summary;
 mod sweep;
@@ -73,6 +76,9 @@ fn dispatch(session: &Session, command: Command) -> Result<i32, Failure> {
         Command::Verify(args) => verify::verify(session, &args),
         Command::Sweep(args) => sweep::sweep(session, &args),
         Command::Bless(args) => bless::bless(session, &args),
+        Command::Diff(args) => diff::diff(session, &args),
+        Command::State(args) => state::state(session, &args),
+        Command::Cause(args) => cause::cause(session, &args),
         Command::Witness(args) => witness::witness(session, &args),
     }
 }

@@ -6,6 +6,7 @@
 //! the same shape or is null. Faults that fired can be kept as a plan file that replays them exactly.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use host::settings::nearest;
 use kernel::history::Trace;
@@ -16,6 +17,9 @@ use kernel::run::Options;
 use kernel::scenario::Scenario;
 
 use crate::args::{Format, Run, TraceLevel};
+use crate::cause;
+use crate::diff;
+use crate::interrupt::Interrupt;
 use crate::log;
 use crate::report::{Digest, Page};
 use crate::session::{Failure, Session, write_whole};
@@ -33,6 +37,8 @@ pub fn run(session: &Session, args: &Run) -> Result<i32, Failure> {
     };
     let level = if level == Trace::Off && args.log.is_some() { Trace::Short } else { level };
     let options = session.options(&scenario, args.seed, &args.changes, level)?;
+    let window = if args.keep_trace.is_some() { 0..u64::MAX } else { 0..0 };
+    let options = Options { window, ..options };
     let seed = options.seed;
     let cure = if args.no_cure { None } else { session.cure(&scenario)? };
     if let Some(filter) = &args.log {
@@ -47,6 +53,10 @@ pub fn run(session: &Session, args: &Run) -> Result<i32, Failure> {
         let skipped = options.plan.as_ref().map_or(&[][..], |p| &p.skipped);
         write_whole(path, &artifact(&outcome.scenario, seed, &outcome.fired, skipped))?;
         err(&format!("plan kept in {}\n", path.display()));
+    }
+    if let Some(path) = &args.keep_trace {
+        diff::keep(path, &outcome.entries)?;
+        err(&format!("trace kept in {}\n", path.display()));
     }
     match args.format {
         Format::Json => out(&format!("{}\n", outcome.json(cure.as_ref()))),
@@ -70,7 +80,28 @@ pub fn run(session: &Session, args: &Run) -> Result<i32, Failure> {
             out(&text);
         }
     }
+    if args.why {
+        why(session, args, &scenario, &options, &outcome)?;
+    }
     Ok(outcome.exit_code())
+}
+
+/// Under a failure: from which instant on it was bound to come.
+fn why(
+    session: &Session,
+    args: &Run,
+    scenario: &Arc<Scenario>,
+    options: &Options,
+    outcome: &Outcome,
+) -> Result<(), Failure> {
+    let asked = cause::Args::of_run(args);
+    let options = Options { window: 0..0, ..options.clone() };
+    let interrupt = Interrupt::listen()?;
+    match cause::find(session, scenario, &options, outcome, &asked, interrupt.stop())? {
+        Some(found) => out(&format!("\nwhy\n{}", found.render(outcome, Paint::stdout()))),
+        None => out("\nwhy\n  nothing was violated\n"),
+    }
+    Ok(())
 }
 
 /// A scenario may only print measures that there are. Which these are, a run says that came to its end, and

@@ -118,6 +118,7 @@ impl Session {
             mute: changes.mute.clone(),
             trace,
             plan,
+            branch: changes.branch,
             ..Options::seed(seed)
         })
     }

@@ -1,26 +1,29 @@
 //! `verify SCENARIO`: a seed has one run. It is run twice in this process, on a fresh thread each, and once
 //! in a child process with perturbed surroundings; all three must have one digest, and the two here one
-//! canary of hash order. Where they differ, the digests' checkpoints say between which entries, and traces
-//! of both show the first line. What remains invisible to this, such as a clock that is read and not used,
-//! is a matter of lint (`nodes/clippy.toml`).
+//! canary of hash order. Where they differ, the digests' checkpoints say between which entries, and these are
+//! made again and shown as `diff` shows them. What remains invisible to this, such as a clock that is read
+//! and not used, is a matter of lint (`nodes/clippy.toml`).
 //!
 //! In JSON one line per seed: `{scenario, seed, same, digest, events, difference}`.
 
 use std::io::Read;
+use std::ops::Range;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 
+use kernel::digest::Entry;
 use kernel::history::Trace;
 use kernel::outcome::{Outcome, exit};
 use kernel::run::Options;
 use kernel::scenario::Scenario;
-use kernel::verify::{Print, compare};
+use kernel::verify::{Print, compare, part};
 use serde_json::json;
 
 use crate::args::{Format, Verify, quoted};
+use crate::diff;
 use crate::session::{Failure, Session, worst};
 use crate::terminal::{Paint, grouped, out};
-use crate::witness::{PERTURB, Testimony, lines, read};
+use crate::witness::{PERTURB, Testimony, read};
 
 struct Case<'a> {
     session: &'a Session,
@@ -50,20 +53,20 @@ pub fn verify(session: &Session, args: &Verify) -> Result<i32, Failure> {
 impl Case<'_> {
     /// The first run, and how another differs from it.
     fn compare(&self) -> Result<(Outcome, Option<String>), Failure> {
-        let child = self.child(Trace::Off)?;
-        let first = self.here(Trace::Off)?;
-        let second = self.here(Trace::Off)?;
+        let child = self.child(&(0..0))?;
+        let first = self.here(&(0..0))?;
+        let second = self.here(&(0..0))?;
         let witness = testimony(child)?;
         let difference = if first.canary != second.canary {
             Some(self.canaries(&first, &second))
         } else if let Some(d) = compare(&Print::from(&first), &Print::from(&second)) {
-            let traces = (self.here(Trace::Full)?, self.here(Trace::Full)?);
-            let line = first_line(&lines(&traces.0), &lines(&traces.1));
-            Some(format!("two runs in one process: {}\n{line}", d.text))
+            let (a, b) = (self.here(&d.window)?, self.here(&d.window)?);
+            let parting = shown(&a.entries, &b.entries);
+            Some(format!("two runs in one process, A and B: {}\n{parting}", d.text))
         } else if let Some(d) = compare(&Print::from(&first), &witness.print) {
-            let child = self.child(Trace::Full)?;
-            let line = first_line(&lines(&self.here(Trace::Full)?), &testimony(child)?.trace);
-            Some(format!("a run in a perturbed process: {}\n{line}", d.text))
+            let child = self.child(&d.window)?;
+            let parting = shown(&self.here(&d.window)?.entries, &testimony(child)?.entries);
+            Some(format!("a run here, A, and one in a perturbed process, B: {}\n{parting}", d.text))
         } else {
             None
         };
@@ -75,19 +78,19 @@ impl Case<'_> {
         format!("hash state: the canaries of two runs in one process differ, {part}\n")
     }
 
-    fn here(&self, trace: Trace) -> Result<Outcome, Failure> {
-        let options = Options { trace, ..self.options.clone() };
+    fn here(&self, window: &Range<u64>) -> Result<Outcome, Failure> {
+        let options = Options { window: window.clone(), ..self.options.clone() };
         kernel::run::run(&self.scenario, self.session.registry, &options).map_err(Failure::data)
     }
 
-    fn child(&self, trace: Trace) -> Result<Child, Failure> {
+    fn child(&self, window: &Range<u64>) -> Result<Child, Failure> {
         let program = std::env::current_exe();
         let io =
             |e: std::io::Error| Failure { code: exit::IO, text: format!("child process: {e}") };
         let mut command = Command::new(program.map_err(io)?);
         command.args(["witness", &self.args.scenario, "--seed", &self.options.seed.to_string()]);
-        if trace == Trace::Full {
-            command.arg("--traced");
+        if !window.is_empty() {
+            command.args(["--window", &format!("{}..{}", window.start, window.end)]);
         }
         command.args(self.args.changes.arguments()).env(PERTURB, "1");
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::inherit());
@@ -143,25 +146,9 @@ fn testimony(mut child: Child) -> Result<Testimony, Failure> {
     read(&text).ok_or_else(|| failure("the perturbed run's process said nothing of use".into()))
 }
 
-fn first_line(a: &[String], b: &[String]) -> String {
-    let same = a.iter().zip(b).take_while(|(x, y)| x == y).count();
-    let at = |trace: &[String]| trace.get(same).cloned().unwrap_or_else(|| "(ended)".to_string());
-    if same == a.len() && same == b.len() {
-        return "their traces do not differ".to_string();
-    }
-    format!("first line that differs, number {}:\n  here   {}\n  there  {}", same + 1, at(a), at(b))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_first_line_that_differs_is_found() {
-        let trace = |words: &[&str]| words.iter().map(|w| (*w).to_string()).collect::<Vec<_>>();
-        let text = first_line(&trace(&["a", "b", "c"]), &trace(&["a", "x", "c"]));
-        assert!(text.contains("number 2") && text.contains("here   b"), "{text}");
-        let text = first_line(&trace(&["a"]), &trace(&["a", "b"]));
-        assert!(text.contains("(ended)"), "{text}");
+fn shown(a: &[Entry], b: &[Entry]) -> String {
+    match part(a, b) {
+        Some(parting) => diff::render(&parting),
+        None => "made again, their entries do not differ\n".to_string(),
     }
 }

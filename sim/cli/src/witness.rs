@@ -3,6 +3,7 @@
 //! and the kernel changes hash keys, the shell's seed and the wall clock (`Options::perturbed`). What the
 //! run left goes to stdout as one JSON object, for the parent to compare.
 
+use kernel::digest::Entry;
 use kernel::history::Trace;
 use kernel::outcome::{Outcome, exit};
 use kernel::run::Options;
@@ -10,8 +11,9 @@ use kernel::verify::Print;
 use serde_json::{Value, json};
 
 use crate::args::Witness;
+use crate::diff;
 use crate::session::{Failure, Session};
-use crate::terminal::{instant, out};
+use crate::terminal::out;
 
 /// Set in the child's environment: a run that reads the environment is a run that differs.
 pub const PERTURB: &str = "WAVETANK_PERTURB";
@@ -21,21 +23,21 @@ pub const PERTURB: &str = "WAVETANK_PERTURB";
 pub struct Testimony {
     /// What is compared.
     pub print: Print,
-    /// The trace as text, if it was asked for.
-    pub trace: Vec<String>,
+    /// The entries of the digest that were asked for.
+    pub entries: Vec<Entry>,
 }
 
 /// Runs the seed in perturbed surroundings and prints what it left.
 pub fn witness(session: &Session, args: &Witness) -> Result<i32, Failure> {
     let heap = disturbed_heap(args.seed);
     let scenario = session.scenario(&args.scenario, &args.changes.sets)?;
-    let level = if args.traced { Trace::Full } else { Trace::Off };
-    let options = session.options(&scenario, Some(args.seed), &args.changes, level)?;
+    let options = session.options(&scenario, Some(args.seed), &args.changes, Trace::Off)?;
     for other in [args.seed ^ 0x5555, args.seed.wrapping_add(1)] {
-        let before = Options { seed: other, perturbed: true, trace: Trace::Off, ..options.clone() };
+        let before = Options { seed: other, perturbed: true, ..options.clone() };
         kernel::run::run(&scenario, session.registry, &before).map_err(Failure::data)?;
     }
-    let options = Options { perturbed: true, ..options };
+    let window = args.window.clone().unwrap_or(0..0);
+    let options = Options { perturbed: true, window, ..options };
     let outcome = kernel::run::run(&scenario, session.registry, &options).map_err(Failure::data)?;
     drop(heap);
     out(&format!("{}\n", testimony(&outcome)));
@@ -49,13 +51,6 @@ fn disturbed_heap(seed: u64) -> Vec<Vec<u8>> {
     blocks.enumerate().filter(|(i, _)| i % 3 != 0).map(|(_, block)| block).collect()
 }
 
-/// A trace as text that two processes can compare.
-pub fn lines(outcome: &Outcome) -> Vec<String> {
-    let line =
-        |l: &kernel::outcome::Line| format!("{} {} {} {}", instant(l.at), l.host, l.source, l.text);
-    outcome.trace.iter().map(line).collect()
-}
-
 fn testimony(outcome: &Outcome) -> Value {
     let checkpoints: Vec<String> = outcome.checkpoints.iter().map(|c| format!("{c:x}")).collect();
     json!({
@@ -64,7 +59,7 @@ fn testimony(outcome: &Outcome) -> Value {
         "polls": outcome.polls,
         "virtual_ns": outcome.virtual_ns,
         "checkpoints": checkpoints,
-        "trace": lines(outcome),
+        "entries": diff::lines(&outcome.entries),
     })
 }
 
@@ -84,7 +79,9 @@ pub fn read(text: &str) -> Option<Testimony> {
         events: value.get("events")?.as_u64()?,
         effort: (value.get("polls")?.as_u64()?, value.get("virtual_ns")?.as_u64()?),
     };
-    Some(Testimony { print, trace: words("trace")? })
+    let entries =
+        value.get("entries")?.as_array()?.iter().map(diff::entry).collect::<Option<_>>()?;
+    Some(Testimony { print, entries })
 }
 
 #[cfg(test)]
@@ -96,7 +93,7 @@ mod tests {
         assert_eq!(read(""), None);
         assert_eq!(read("{\"digest\":\"00\"}"), None);
         let text = r#"{"digest": "00", "events": 2, "polls": 3, "virtual_ns": 4,
-            "checkpoints": ["ff"], "trace": ["a"]}"#;
+            "checkpoints": ["ff"], "entries": []}"#;
         let seen = read(text).unwrap();
         assert_eq!((seen.print.checkpoints, seen.print.events), (vec![255], 2));
     }

@@ -2,9 +2,14 @@
 //!
 //! Every entry is hashed together with the digest so far, so order counts and a difference never heals. A
 //! checkpoint every 1,024 entries lets two runs be bisected. Entries hold kernel facts and node events:
-//! no addresses, no task ids, no wall time.
+//! no addresses, no task ids, no wall time. Of a window of entries also the text can be kept, so that the
+//! first entry in which two runs differ can be read.
+
+use std::ops::Range;
 
 use xxhash_rust::xxh3::xxh3_128;
+
+use crate::Time;
 
 /// Entries between two checkpoints.
 pub const STRIDE: u64 = 1024;
@@ -16,11 +21,33 @@ pub struct Digest {
     entries: u64,
     checkpoints: Vec<u128>,
     buffer: Vec<u8>,
+    window: Range<u64>,
+    seen: Vec<Entry>,
+}
+
+/// An entry as text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// Counted from 0.
+    pub number: u64,
+    /// Virtual time in nanoseconds.
+    pub at: Time,
+    /// The host's name.
+    pub host: String,
+    /// What happened.
+    pub text: String,
+    /// The digest with this entry in it.
+    pub state: u128,
 }
 
 impl Digest {
-    /// Adds one entry; `fill` appends its bytes to the buffer.
-    pub fn add(&mut self, fill: impl FnOnce(&mut Vec<u8>)) {
+    /// Keeps the text of these entries.
+    pub fn keep(&mut self, window: Range<u64>) {
+        self.window = window;
+    }
+
+    /// Adds one entry; `fill` appends its bytes to the buffer. Whether its text is to be kept.
+    pub fn add(&mut self, fill: impl FnOnce(&mut Vec<u8>)) -> bool {
         self.buffer.clear();
         self.buffer.extend_from_slice(&self.state.to_le_bytes());
         fill(&mut self.buffer);
@@ -29,6 +56,18 @@ impl Digest {
         if self.entries.is_multiple_of(STRIDE) {
             self.checkpoints.push(self.state);
         }
+        self.window.contains(&(self.entries - 1))
+    }
+
+    /// Keeps the text of the entry that was added last.
+    pub fn tell(&mut self, at: Time, host: &str, text: String) {
+        let (number, host) = (self.entries - 1, host.to_string());
+        self.seen.push(Entry { number, at, host, text, state: self.state });
+    }
+
+    /// The entries whose text was kept.
+    pub fn take_entries(&mut self) -> Vec<Entry> {
+        std::mem::take(&mut self.seen)
     }
 
     /// How many entries it holds.

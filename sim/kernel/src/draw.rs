@@ -21,6 +21,11 @@ impl Draws {
         Draws { seed }
     }
 
+    /// Other draws, that share nothing with these: those of a branch.
+    pub fn branch(&self, number: u64) -> Draws {
+        Draws { seed: mix(self.schedule_seed(0) ^ 0x6272_616e_6368, number) }
+    }
+
     /// The ChaCha12 key of a stream.
     pub fn key(&self, stream: &str, a: u64, b: u64) -> [u8; 32] {
         let mut key = [0; 32];
@@ -86,6 +91,8 @@ mod tests {
         assert_ne!(draws.stream("link", 1, 2).bits(), draws.stream("disk", 1, 2).bits());
         assert_ne!(Draws::new(8).stream("link", 1, 2).bits(), draws.stream("link", 1, 2).bits());
         assert_ne!(draws.schedule_seed(0), draws.schedule_seed(1));
+        assert_ne!(draws.branch(1).stream("link", 1, 2).bits(), draws.stream("link", 1, 2).bits());
+        assert_ne!(draws.branch(1).seed, draws.branch(2).seed);
     }
 
     #[test]

@@ -17,6 +17,7 @@ use host::{Host, Members};
 
 use crate::Time;
 use crate::arm::SimArm;
+use crate::branch::Branch;
 use crate::event::KernelEvent;
 use crate::fault::Fault;
 use crate::outcome::{Class, Violation};
@@ -24,7 +25,7 @@ use crate::plan::{Drawn, Fired};
 use crate::registry::Boot;
 use crate::task::{contained, spawn};
 use crate::workload::Load;
-use crate::world::{Due, Shared, World};
+use crate::world::{Due, Shared, Sight, World};
 
 /// How often the claims that must come about are asked whether they have.
 const ASK_EVERY_NS: Time = 50_000_000;
@@ -51,6 +52,11 @@ pub(crate) struct Setup {
     pub settle_ns: Time,
     pub blackout: bool,
     pub skipped: Arc<Vec<(u64, u64)>>,
+    /// Where the run leaves its seed's draws; lines from `fork_from` on are armed then and not before.
+    pub fork: Option<Branch>,
+    pub fork_from: usize,
+    /// When somebody wants to see how things stand.
+    pub look_at: Option<Time>,
 }
 
 /// What only the engine knows at the end.
@@ -58,6 +64,7 @@ pub(crate) struct Setup {
 pub(crate) struct Report {
     pub fired: Vec<(usize, Fired)>,
     pub class: Option<Class>,
+    pub sight: Option<Sight>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,6 +82,10 @@ pub(crate) struct Engine {
     shared: Arc<Shared>,
     setup: Setup,
     stage: Stage,
+    phase: &'static str,
+    /// When the load began, and which lines of the plan were armed then.
+    load_from: Time,
+    armed: std::ops::Range<usize>,
     active: Vec<(usize, Vec<usize>)>,
     client_tasks: Vec<u64>,
     report: Report,
@@ -91,13 +102,23 @@ impl Engine {
             }
             let at = setup.boot_ns;
             world.schedule(at, Due::Phase);
+            if let Some(branch) = setup.fork {
+                world.schedule(branch.at, Due::Fork);
+            }
+            if let Some(at) = setup.look_at {
+                world.schedule(at, Due::Look);
+            }
             // A phase event at the very start arms the engine once it has a waker.
             world.schedule(0, Due::Phase);
         }
+        let armed = 0..setup.fork_from;
         Engine {
             shared,
             setup,
             stage: Stage::Boot,
+            phase: "boot",
+            load_from: 0,
+            armed,
             active: Vec::new(),
             client_tasks: Vec::new(),
             report: Report::default(),
@@ -140,6 +161,16 @@ impl Engine {
             Due::Phase => {
                 drop(world);
                 self.step();
+            }
+            Due::Fork => {
+                drop(world);
+                self.fork();
+            }
+            Due::Look => {
+                let history = self.shared.history();
+                let said = history.said.as_ref();
+                self.report.sight = Some(w.sight(self.phase, said.unwrap_or(&Default::default())));
+                self.stage = Stage::Over;
             }
         }
     }

@@ -2,7 +2,7 @@
 //! trace if there is one, and then it is gone. Nothing is stored but what a check chooses to keep, so a run
 //! of a million events needs the memory of a run of ten.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use host::{Event, Facts, Role, Weight};
 
@@ -79,7 +79,15 @@ pub struct History {
     pub(crate) acks: u64,
     pub(crate) measures: Vec<Measure>,
     overlay: BTreeSet<usize>,
+    /// The `sometimes` whose first time is wanted, and when that was.
+    pub(crate) reach: Option<String>,
+    pub(crate) reached_at: Option<Time>,
+    /// The last event of each word that each host recorded, if somebody wants to know.
+    pub(crate) said: Option<Said>,
 }
+
+/// By host, source and word: when, and what it said.
+pub(crate) type Said = BTreeMap<(usize, &'static str, &'static str), (Time, String)>;
 
 impl History {
     /// Nothing has happened yet.
@@ -99,6 +107,9 @@ impl History {
             acks: 0,
             measures: Vec::new(),
             overlay: BTreeSet::new(),
+            reach: None,
+            reached_at: None,
+            said: None,
         }
     }
 
@@ -106,11 +117,19 @@ impl History {
     pub fn record(&mut self, world: &mut World, host: usize, event: &dyn Event) {
         let now = world.now();
         let boot = world.hosts[host].boot;
-        world.digest.add(|buffer| {
+        let kept = world.digest.add(|buffer| {
             let mut facts = Facts::new(buffer);
             facts.num(now).num(host as u64).num(u64::from(boot)).word(event.word());
             event.facts(&mut facts);
         });
+        if kept {
+            let text = format!("{}  {}", event.source(), event.text());
+            world.digest.tell(now, &world.hosts[host].name, text);
+        }
+        if let Some(said) = &mut self.said {
+            let what = (host, event.source(), event.word());
+            said.insert(what, (now, format!("{event:?}")));
+        }
         if let Some(role) = event.role() {
             self.roles[host] = Some(role);
             self.role_since[host] = now;
@@ -125,7 +144,14 @@ impl History {
             if watch.failed || (watch.claim == Claim::Measures && !self.measuring) {
                 continue;
             }
-            if let Err(finding) = watch.check.observe(&fact, &view) {
+            let observed = watch.check.observe(&fact, &view);
+            if self.reached_at.is_none()
+                && self.reach.as_ref().is_some_and(|word| *word == watch.word)
+                && watch.check.count() > 0
+            {
+                self.reached_at = Some(now);
+            }
+            if let Err(finding) = observed {
                 watch.failed = true;
                 found.push((watch.word.clone(), finding, watch.expected));
             }

@@ -17,6 +17,8 @@ pub use host::doc;
 pub use model::Time;
 
 mod arm;
+pub mod branch;
+pub mod cause;
 pub mod check;
 pub mod digest;
 pub mod draw;

@@ -8,7 +8,9 @@ use serde_json::{Map, Value, json};
 
 use crate::Time;
 use crate::check::Measure;
+use crate::digest::Entry;
 use crate::plan::{Drawn, Fired};
+use crate::world::Sight;
 
 /// The verdict on one run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -207,6 +209,12 @@ pub struct Outcome {
     pub fired: Vec<Fired>,
     /// The trace, if one was asked for.
     pub trace: Vec<Line>,
+    /// When the `sometimes` that was asked for was first reached.
+    pub reached_at: Option<Time>,
+    /// The digest's entries that were asked for.
+    pub entries: Vec<Entry>,
+    /// How things stood at the instant that was asked for.
+    pub sight: Option<Sight>,
 }
 
 impl Outcome {

@@ -132,8 +132,8 @@ host::settings! {
         kind: Text = "";
         /// On whom: leader, follower, one, minority, majority, each, there, or hosts such as n1,n3.
         on: Text = "one";
-        /// How long: a time, a range, `around` the timeouts of `[swarm]`, or several with `|` between them; the
-        /// default, zero, lasts until the heal.
+        /// How long: a time, a range, `around` the timeouts of `[swarm]`, or several with `|` between
+        /// them. The default, zero, lasts until the heal.
         lasts: Text = "0ns";
         /// The share of seeds in which this line is on.
         chance: Ratio = "100%";

@@ -6,6 +6,7 @@
 //! runs the same seed again in other surroundings and compares digests and hash canaries.
 
 use std::hash::{BuildHasher, RandomState};
+use std::ops::Range;
 use std::sync::{Arc, PoisonError};
 
 use host::unit::nanos;
@@ -14,6 +15,8 @@ use madsim::runtime::{Handle, Runtime};
 use madsim::time::TimeHandle;
 use tokio_real::runtime::{Builder, RngSeed};
 
+use crate::Time;
+use crate::branch::Branch;
 use crate::check::{Measure, Unit};
 use crate::draw::{Draws, Weather};
 use crate::engine::{Engine, PlanLine, Report, Setup};
@@ -54,6 +57,14 @@ pub struct Options {
     pub trace: Trace,
     /// A plan that replaces the scenario's faults.
     pub plan: Option<Plan>,
+    /// Where the run leaves its seed's draws.
+    pub branch: Option<Branch>,
+    /// A `sometimes` whose first time is wanted.
+    pub reach: Option<String>,
+    /// Entries of the digest whose text is wanted.
+    pub window: Range<u64>,
+    /// An instant at which the run ends and says how things stand.
+    pub look_at: Option<Time>,
     /// Other hash keys, another shell seed, another wall clock: what `verify` puts around a run.
     pub perturbed: bool,
 }
@@ -68,6 +79,10 @@ impl Options {
             mute: Vec::new(),
             trace: Trace::Off,
             plan: None,
+            branch: None,
+            reach: None,
+            window: 0..0,
+            look_at: None,
             perturbed: false,
         }
     }
@@ -81,10 +96,17 @@ pub fn run(
 ) -> Result<Outcome, String> {
     let draws = Draws::new(options.seed);
     let boot = scenario.boot(registry, &draws)?;
-    let plan = match &options.plan {
+    let mut plan = match &options.plan {
         Some(plan) => plan.clone(),
         None => Plan::draw(&scenario.faults, &scenario.swarm, &draws),
     };
+    let fork_from = plan.drawn.len() + plan.exact.len();
+    if let Some(branch) = options.branch
+        && options.plan.is_none()
+    {
+        let draws = draws.branch(branch.number);
+        plan.drawn.extend(Plan::draw(&scenario.faults, &scenario.swarm, &draws).drawn);
+    }
     for word in &options.plants {
         let node = registry.node(&scenario.cluster.node.0).expect("resolved");
         if !node.plants.iter().any(|(p, _)| p == word) {
@@ -94,7 +116,12 @@ pub fn run(
         }
     }
     let watches = watches(scenario, registry, &options.mute)?;
-    let setup = setup(scenario, registry, boot, &plan)?;
+    let setup = Setup {
+        fork: options.branch,
+        fork_from,
+        look_at: options.look_at,
+        ..setup(scenario, registry, boot, &plan)?
+    };
     contain_panics();
     let (scenario, options) = (scenario.clone(), options.clone());
     let thread = std::thread::Builder::new()
@@ -173,6 +200,9 @@ fn setup(
         settle_ns: nanos(scenario.head.settle),
         blackout: scenario.blackout(),
         skipped: Arc::new(plan.skipped.clone()),
+        fork: None,
+        fork_from: plan.drawn.len() + plan.exact.len(),
+        look_at: None,
     })
 }
 
@@ -218,7 +248,10 @@ fn on_thread(
         let shared = madsim::plugin::simulator::<Plugin>().shared.clone();
         let mut world = build(scenario, options, draws, &setup);
         world.effects = vec![0; lines + 1];
-        let history = History::new(watches, world.hosts.len(), options.trace);
+        world.digest.keep(options.window.clone());
+        let mut history = History::new(watches, world.hosts.len(), options.trace);
+        history.reach.clone_from(&options.reach);
+        history.said = options.look_at.map(|_| Default::default());
         shared.install(world, history);
         let report = Engine::new(shared.clone(), setup).await;
         let after = canary();
@@ -339,7 +372,7 @@ fn judge(
     options: &Options,
     plan: Plan,
     kinds: &[String],
-    (world, history, report): (World, History, Report),
+    (mut world, history, report): (World, History, Report),
     canary: (u64, u64),
 ) -> Result<Outcome, String> {
     let virtual_ns = world.now();
@@ -391,6 +424,9 @@ fn judge(
         fired: report.fired.into_iter().map(|(_, fired)| fired).collect(),
         violations: history.violations,
         trace: history.trace,
+        reached_at: history.reached_at,
+        entries: world.digest.take_entries(),
+        sight: report.sight,
     })
 }
 

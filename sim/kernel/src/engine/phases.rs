@@ -11,16 +11,20 @@ use crate::Time;
 use crate::arm::SimArm;
 use crate::check::{Standing, View};
 use crate::event::KernelEvent;
-use crate::history::Trigger;
+use crate::history::{History, Trigger};
 use crate::outcome::{Class, Violation};
 use crate::plan::When;
 use crate::registry::Claim;
 use crate::workload::{Client, ClientFuture, Load};
-use crate::world::Due;
+use crate::world::{Due, World};
+
+/// A branch takes one more than its number, up to this, from what the executor draws from, so that tasks
+/// interleave otherwise in each.
+const SHUFFLES: u64 = 61;
 
 impl Engine {
     pub(super) fn enter(&mut self, stage: Stage, name: &'static str) {
-        self.stage = stage;
+        (self.stage, self.phase) = (stage, name);
         self.shared.emit(0, &KernelEvent::Phase { name });
     }
 
@@ -55,25 +59,63 @@ impl Engine {
             let mut history = self.shared.history();
             history.armed = true;
             world.schedule(until, Due::Phase);
-            for (line, (plan, _)) in self.setup.lines.iter().enumerate() {
-                match plan {
-                    PlanLine::Exact(fired) => {
-                        world.schedule(fired.at.max(now), Due::Fire { line, there: None });
-                    }
-                    PlanLine::Drawn(drawn) => match &drawn.when {
-                        When::At(after) => {
-                            world.schedule(now + after, Due::Fire { line, there: None });
-                        }
-                        When::Event { word, on, nth, after } => {
-                            let (word, left, after) = (word.clone(), *nth, *after);
-                            let on = on.as_ref().and_then(|n| world.names.get(n).copied());
-                            history.triggers.push(Trigger { line, word, on, left, after });
-                        }
-                    },
-                }
-            }
+            self.load_from = now;
+            self.arm(&mut world, &mut history, now);
         }
         self.start_clients(|load, client| load.load(client));
+    }
+
+    /// Puts the lines of the plan that are in force into the future. What a branch's line would have done
+    /// before the branch began is not done.
+    fn arm(&self, world: &mut World, history: &mut History, now: Time) {
+        for line in self.armed.clone() {
+            match &self.setup.lines[line].0 {
+                PlanLine::Exact(fired) => {
+                    world.schedule(fired.at.max(now), Due::Fire { line, there: None });
+                }
+                PlanLine::Drawn(drawn) => match &drawn.when {
+                    When::At(after) => {
+                        let at = self.load_from + after;
+                        if at >= now {
+                            world.schedule(at, Due::Fire { line, there: None });
+                        }
+                    }
+                    When::Event { word, on, nth, after } => {
+                        let (word, left, after) = (word.clone(), *nth, *after);
+                        let on = on.as_ref().and_then(|n| world.names.get(n).copied());
+                        history.triggers.push(Trigger { line, word, on, left, after });
+                    }
+                },
+            }
+        }
+    }
+
+    /// The run leaves its seed's draws. Lines that have not acted are forgotten, unless the plan is an
+    /// artifact, and the branch's own take their place.
+    pub(super) fn fork(&mut self) {
+        let Some(branch) = self.setup.fork else { return };
+        let shared = self.shared.clone();
+        let mut world = shared.world();
+        let mut history = shared.history();
+        world.draws = world.draws.branch(branch.number);
+        for _ in 0..=branch.number % SHUFFLES {
+            madsim::rand::random::<u64>();
+        }
+        let lines = self.setup.lines.len();
+        if self.setup.fork_from == lines && self.is_artifact() {
+            return;
+        }
+        world.drop_fires();
+        history.triggers.clear();
+        self.armed = self.setup.fork_from..lines;
+        if matches!(self.stage, Stage::Load { .. }) {
+            let now = world.now();
+            self.arm(&mut world, &mut history, now);
+        }
+    }
+
+    fn is_artifact(&self) -> bool {
+        self.setup.lines.iter().any(|(line, _)| matches!(line, PlanLine::Exact(_)))
     }
 
     fn start_clients(&mut self, act: impl Fn(Arc<dyn Load>, Client) -> ClientFuture) {

@@ -3,7 +3,8 @@
 //! A kind of fault is off for a whole seed with a share of its own, whatever the chances of its lines: a
 //! storm that has everything in it hides what only one kind, alone and long, brings out. And an outage that
 //! matters is rarely a round number: it lies just below, at or above some timeout of the system. A line
-//! that says `lasts = "around"` draws one of the timeouts that the scenario names, and then a length about it.
+//! that says `lasts = "around"` draws one of the timeouts that the scenario names, and then a length about
+//! it.
 //!
 //! Left out: timeouts inside the node that are no setting; drawing a setting and its outages together.
 //! Source: Groce and others, "Swarm Testing", ISSTA 2012.

@@ -13,6 +13,7 @@ mod dial;
 mod net;
 mod process;
 mod shared;
+mod sight;
 mod slots;
 mod storage;
 mod strain;
@@ -42,6 +43,7 @@ pub(crate) use net::{Item, Links, NetState};
 pub(crate) use process::{Gate, HostThread, TaskState};
 pub(crate) use shared::Locked;
 pub use shared::{Plugin, Shared};
+pub use sight::{HostSight, Sight};
 use slots::Slot;
 pub(crate) use slots::Waits;
 pub(crate) use storage::DeviceJob;
@@ -84,12 +86,24 @@ pub(crate) enum Due {
     FaultEnd { line: usize },
     /// The next step of the run's phases may be due.
     Phase,
+    /// The run leaves its seed's draws.
+    Fork,
+    /// Somebody wants to see how things stand.
+    Look,
 }
 
 impl Due {
     /// Whether this comes from the run's own bookkeeping rather than from what the hosts do.
     fn is_bookkeeping(&self) -> bool {
-        matches!(self, Due::Phase | Due::Fire { .. } | Due::FaultEnd { .. } | Due::Writeback(_))
+        matches!(
+            self,
+            Due::Phase
+                | Due::Fire { .. }
+                | Due::FaultEnd { .. }
+                | Due::Writeback(_)
+                | Due::Fork
+                | Due::Look
+        )
     }
 }
 
@@ -313,12 +327,17 @@ impl World {
     /// Puts a small fact of the machinery into the digest.
     pub(crate) fn note(&mut self, what: &str, a: u64, b: u64) {
         let now = self.now;
-        self.digest.add(|buffer| {
+        let kept = self.digest.add(|buffer| {
             buffer.extend_from_slice(what.as_bytes());
             buffer.extend_from_slice(&now.to_le_bytes());
             buffer.extend_from_slice(&a.to_le_bytes());
             buffer.extend_from_slice(&b.to_le_bytes());
         });
+        if kept {
+            let task = self.current.and_then(|task| self.tasks.get(task as usize));
+            let host = task.map_or("kernel", |task| self.hosts[task.host].name.as_str());
+            self.digest.tell(now, host, format!("{what} {a} {b}"));
+        }
     }
 
     /// Puts something into the future.
@@ -367,6 +386,11 @@ impl World {
     /// Forgets what the plan still has to do.
     pub(crate) fn drop_plan(&mut self) {
         self.heap.retain(|Reverse(s)| !matches!(s.due, Due::Fire { .. } | Due::FaultEnd { .. }));
+    }
+
+    /// Forgets what the plan has not begun.
+    pub(crate) fn drop_fires(&mut self) {
+        self.heap.retain(|Reverse(s)| !matches!(s.due, Due::Fire { .. }));
     }
 
     /// Whether nothing is to come but the run's own bookkeeping.

@@ -47,34 +47,41 @@ pub(super) struct Slot {
 impl World {
     /// Everybody who waits, and for what.
     pub(crate) fn waiters(&self) -> Vec<String> {
-        let waiting = self.slots.iter().filter_map(|slot| match &slot.state {
+        let waiting = self.waiting().map(|(slot, what)| {
+            let host = &self.hosts[slot.host].name;
+            let task = self.tasks.get(slot.task as usize).map_or("main", |t| t.what);
+            format!("{host}/{task} waits for {}", self.awaited(slot, what))
+        });
+        waiting.collect()
+    }
+
+    /// Every task that waits, and for what.
+    pub(super) fn waits(&self) -> impl Iterator<Item = (u64, String)> + '_ {
+        self.waiting().map(|(slot, what)| (slot.task, self.awaited(slot, what)))
+    }
+
+    fn waiting(&self) -> impl Iterator<Item = (&Slot, Waits)> + '_ {
+        self.slots.iter().filter_map(|slot| match &slot.state {
             SlotState::Waiting(Waits::Block(_)) => None,
             SlotState::Waiting(what) => Some((slot, *what)),
             _ => None,
-        });
-        waiting
-            .map(|(slot, what)| {
-                let host = &self.hosts[slot.host].name;
-                let task = self.tasks.get(slot.task as usize).map_or("main", |t| t.what);
-                let what = match what {
-                    Waits::Recv(end) => format!("a frame from {}", self.peer_name(end)),
-                    Waits::Send(end) => format!("room to send to {}", self.peer_name(end)),
-                    Waits::Hold(thread) | Waits::Block(thread) => {
-                        format!(
-                            "the thread {}",
-                            self.hosts[slot.host].threads[thread as usize].name
-                        )
-                    }
-                    Waits::Join(task) => format!("task {}", self.tasks[task as usize].what),
-                    Waits::Sleep(_) => "its alarm".into(),
-                    Waits::Disk => "the disk".into(),
-                    Waits::Dial => "a connection".into(),
-                    Waits::Accept => "somebody to connect".into(),
-                    Waits::Stop => "being asked to stop".into(),
-                };
-                format!("{host}/{task} waits for {what}")
-            })
-            .collect()
+        })
+    }
+
+    fn awaited(&self, slot: &Slot, what: Waits) -> String {
+        match what {
+            Waits::Recv(end) => format!("a frame from {}", self.peer_name(end)),
+            Waits::Send(end) => format!("room to send to {}", self.peer_name(end)),
+            Waits::Hold(thread) | Waits::Block(thread) => {
+                format!("the thread {}", self.hosts[slot.host].threads[thread as usize].name)
+            }
+            Waits::Join(task) => format!("task {}", self.tasks[task as usize].what),
+            Waits::Sleep(_) => "its alarm".into(),
+            Waits::Disk => "the disk".into(),
+            Waits::Dial => "a connection".into(),
+            Waits::Accept => "somebody to connect".into(),
+            Waits::Stop => "being asked to stop".into(),
+        }
     }
 
     pub(crate) fn slot(&mut self, host: usize, waits: Waits) -> Ticket {

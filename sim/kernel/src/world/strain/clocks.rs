@@ -1,4 +1,6 @@
-//! What faults put on a host's clocks. Drifts add up, and so do jumps.
+//! What faults put on a host's clocks. Drifts add up, and so do jumps; each line takes back its own.
+//! Readings of the wall clock while it is off are booked to the latest line that acts there.
+//! Left out: the two clocks of a host drifting apart from each other.
 
 use host::Wall;
 

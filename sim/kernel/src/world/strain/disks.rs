@@ -1,4 +1,6 @@
-//! What faults put on devices and disks. Of slownesses and limits the worst counts.
+//! What faults put on devices and disks. Of slownesses and limits the worst counts; each line takes back
+//! its own. Jobs that were under way and writes that were refused are booked to the latest line there.
+//! Left out: what is written while somebody else's files grow.
 
 use std::io::ErrorKind;
 

@@ -1,4 +1,6 @@
-//! What faults put on links, each (from, to). Latencies add up; of losses and bandwidths the worst counts.
+//! What faults put on links, each (from, to). Latencies add up; of losses and bandwidths the worst counts;
+//! each line takes back its own. Frames are booked to the latest line that acts on their link.
+//! Left out: loss of the kernels' own messages (requests to connect, resets).
 
 use host::unit::{Rate, Ratio};
 
