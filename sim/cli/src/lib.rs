@@ -11,18 +11,24 @@ compile_error!(
      sets it, and without RUSTFLAGS in the environment"
 );
 
+mod again;
 mod args;
 mod bless;
 mod diff;
 mod explain;
+mod fleet;
 mod idle;
 mod interrupt;
 mod ledger;
 mod list;
 mod log;
+mod merge;
+mod process;
 mod progress;
 mod report;
 mod run;
+mod schedule;
+mod seeds;
 mod session;
 mod show;
 mod story;
@@ -34,6 +40,7 @@ mod terminal;
 mod tour;
 mod verify;
 mod witness;
+mod worker;
 
 use clap::error::ErrorKind;
 use clap::{CommandFactory, FromArgMatches};
@@ -72,8 +79,10 @@ fn dispatch(session: &Session, command: Command) -> Result<i32, Failure> {
         Command::Run(args) => run::run(session, &args),
         Command::Verify(args) => verify::verify(session, &args),
         Command::Sweep(args) => sweep::sweep(session, &args),
+        Command::Merge(args) => merge::merge(session, &args),
         Command::Bless(args) => bless::bless(session, &args),
         Command::Witness(args) => witness::witness(session, &args),
+        Command::Worker(args) => worker::worker(session, &args),
     }
 }
 
