@@ -6,9 +6,15 @@
 
 use std::ops::Range;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use kernel::branch::Branch;
+use host::unit::{Ratio, Size};
+
+use crate::merge::Merge;
+use crate::seeds::{Shard, shard};
+use crate::worker::Worker;
 
 /// The short help.
 pub const HELP: &str = "\
@@ -31,6 +37,7 @@ One seed:
 
 Many seeds:
   sweep     Run a scenario, or all of them, under many seeds
+  merge     Put the shards of a sweep together and sum them up
 
 Upkeep:
   bless     Generate results/, or compare it with what would be generated
@@ -42,7 +49,7 @@ Examples:
 
 `cargo tank help COMMAND` explains one of them.
 Exit codes: 0 pass or shown, 1 safety, 2 liveness, 3 node panic, 4 not deterministic, 5 not shown,
-6 unknown or vacuous, 7 livelock or deadlock, 8 memory or time, 64 usage, 65 bad input file,
+6 unknown or vacuous, 7 livelock or deadlock, 8 memory, time or a dead worker, 64 usage, 65 bad input file,
 74 input/output, 130 interrupted. Among several failures the lowest non-zero code wins.
 ";
 
@@ -89,11 +96,16 @@ pub enum Command {
     Cause(crate::cause::Args),
     /// Run a scenario, or all of them, under many seeds.
     Sweep(Sweep),
+    /// Put the shards of a sweep together and sum them up.
+    Merge(Merge),
     /// Generate results/, or compare it with what would be generated.
     Bless(Bless),
     /// One run for `verify`, in a process of its own.
     #[command(hide = true)]
     Witness(Witness),
+    /// Runs seeds for `sweep`, in a process of its own.
+    #[command(hide = true)]
+    Worker(Worker),
 }
 
 /// For whom the output is.
@@ -244,12 +256,27 @@ pub struct Sweep {
     /// From A up to but not including B [default: 0 to the scenario's ci.seeds].
     #[arg(long, value_name = "A..B", value_parser = seeds)]
     pub seeds: Option<Range<u64>>,
-    /// Runs at a time [default: all cores].
+    /// Only every N-th of them, from the I-th on: one of N machines. `merge` puts them together.
+    #[arg(long, value_name = "I/N", value_parser = shard)]
+    pub shard: Option<Shard>,
+    /// Worker processes [default: one for each core].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub jobs: Option<u16>,
     /// Where results are kept, and resumed from [default: below target/sweeps].
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
+    /// Only go on: refuse if there is no sweep to go on with, and begin none anew that is complete.
+    #[arg(long)]
+    pub resume: bool,
+    /// Memory that a worker process may hold; a seed that needs more fails.
+    #[arg(long, value_name = "SIZE", value_parser = size, default_value = "4GiB")]
+    pub memory: Size,
+    /// Share of seeds whose verdict may be `unknown` without failing the sweep.
+    #[arg(long, value_name = "SHARE", value_parser = share, default_value = "1%")]
+    pub unknown_max: Ratio,
+    /// Wall time after which a seed without a result is ended.
+    #[arg(long, hide = true, value_parser = host::unit::parse_duration, default_value = "60s")]
+    pub patience: Duration,
     /// Begin no seed after the scenario's ci.seconds, and fail with fewer than ci.seeds; `all` without
     /// --seeds does so anyway.
     #[arg(long)]
@@ -317,6 +344,19 @@ pub fn seeds(text: &str) -> Result<Range<u64>, String> {
         return Err(format!("{from}..{to} holds no seed; B must be greater than A"));
     }
     Ok(from..to)
+}
+
+/// Parses a size from 64 MiB up: less is not enough to begin with.
+pub fn size(text: &str) -> Result<Size, String> {
+    match host::unit::parse_size(text)? {
+        Size(bytes) if bytes < 64 << 20 => Err(format!("`{text}` is too little; from 64MiB up")),
+        size => Ok(size),
+    }
+}
+
+/// Parses a share of the seeds.
+pub fn share(text: &str) -> Result<Ratio, String> {
+    host::unit::parse_ratio(text)
 }
 
 fn setting(text: &str) -> Result<(String, String), String> {

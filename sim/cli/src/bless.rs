@@ -120,8 +120,9 @@ fn result(session: &Session, scenario: &Arc<Scenario>) -> Result<String, Failure
         program: session.registry.program(),
         scenario,
         changes: &changes,
-        seeds: SEEDS,
+        seeds: SEEDS.into(),
         tally: &tally,
+        notes: &[],
         code,
     };
     let Range { start, end } = SEEDS;

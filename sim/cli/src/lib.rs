@@ -11,20 +11,26 @@ compile_error!(
      sets it, and without RUSTFLAGS in the environment"
 );
 
+mod again;
 mod args;
 mod bless;
 mod cause;
 mod delta;
 mod diff;
 mod explain;
+mod fleet;
 mod idle;
 mod interrupt;
 mod ledger;
 mod list;
 mod log;
+mod merge;
+mod process;
 mod progress;
 mod report;
 mod run;
+mod schedule;
+mod seeds;
 mod session;
 mod show;
 mod state;
@@ -37,6 +43,7 @@ mod terminal;
 mod tour;
 mod verify;
 mod witness;
+mod worker;
 
 use clap::error::ErrorKind;
 use clap::{CommandFactory, FromArgMatches};
@@ -75,11 +82,13 @@ fn dispatch(session: &Session, command: Command) -> Result<i32, Failure> {
         Command::Run(args) => run::run(session, &args),
         Command::Verify(args) => verify::verify(session, &args),
         Command::Sweep(args) => sweep::sweep(session, &args),
+        Command::Merge(args) => merge::merge(session, &args),
         Command::Bless(args) => bless::bless(session, &args),
         Command::Diff(args) => diff::diff(session, &args),
         Command::State(args) => state::state(session, &args),
         Command::Cause(args) => cause::cause(session, &args),
         Command::Witness(args) => witness::witness(session, &args),
+        Command::Worker(args) => worker::worker(session, &args),
     }
 }
 

@@ -251,7 +251,7 @@ fn verdict(outcome: &Outcome, paint: Paint) -> String {
     match outcome.verdict {
         Verdict::Pass | Verdict::Shown => paint.good(&text),
         Verdict::NotShown | Verdict::Vacuous | Verdict::Unknown => paint.warn(&text),
-        Verdict::Fail => paint.bad(&text),
+        Verdict::Fail | Verdict::Flaky => paint.bad(&text),
     }
 }
 

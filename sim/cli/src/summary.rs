@@ -2,15 +2,15 @@
 //! the faults did, what was measured, and for a clean sweep the failure rate that it excludes. Measures that
 //! count something also say in how many seeds it was seen: the share of seeds with a needless election.
 
-use std::ops::Range;
 use std::path::Path;
 
-use kernel::outcome::exit;
+use kernel::outcome::{Verdict, exit};
 use kernel::scenario::{Scenario, Symptom};
 
 use crate::args::{Changes, quoted};
+use crate::seeds::Seeds;
 use crate::table::{row, table};
-use crate::tally::{Spread, Tally, quantity};
+use crate::tally::{Failed, Spread, Tally, quantity};
 use crate::terminal::{Paint, grouped};
 
 /// A sweep and what is needed to talk about it.
@@ -24,9 +24,11 @@ pub struct Summary<'a> {
     /// What was changed.
     pub changes: &'a Changes,
     /// The seeds that were asked for.
-    pub seeds: Range<u64>,
+    pub seeds: Seeds,
     /// What they came to.
     pub tally: &'a Tally,
+    /// What is to be told before them, a line each.
+    pub notes: &'a [String],
     /// The sweep's exit code.
     pub code: i32,
 }
@@ -45,11 +47,11 @@ impl Summary<'_> {
             exit::INTERRUPTED => paint.warn("INTERRUPTED"),
             _ => paint.bad("FAIL"),
         };
-        let (name, Range { start, end }) = (&self.scenario.name, &self.seeds);
-        let (done, all) = (grouped(self.tally.seeds), grouped(end - start));
+        let (name, seeds) = (&self.scenario.name, &self.seeds);
+        let (done, all) = (grouped(self.tally.seeds), grouped(seeds.count()));
         let typed = self.changes.typed();
         format!(
-            "{name}   seeds {start}..{end}  {typed}  {done} of {all} in {seconds:.1} s   {verdict}\n\n\
+            "{name}   seeds {seeds}  {typed}  {done} of {all} in {seconds:.1} s   {verdict}\n\n\
              {}  results    {}\n\n",
             self.body(paint),
             kept.display()
@@ -58,8 +60,9 @@ impl Summary<'_> {
 
     /// All but the first and the last line: nothing in it depends on the wall clock.
     pub fn body(&self, paint: Paint) -> String {
-        let parts =
-            [self.failures(paint), self.sometimes(paint), self.faults(paint), self.measures()];
+        let notes: String = self.notes.iter().map(|note| format!("  {note}\n")).collect();
+        let (failures, sometimes) = (self.failures(paint), self.sometimes(paint));
+        let parts = [notes, failures, sometimes, self.faults(paint), self.measures()];
         let mut text: String =
             parts.into_iter().filter(|p| !p.is_empty()).map(|p| format!("{p}\n")).collect();
         text.push_str(&self.verdict(paint));
@@ -67,15 +70,22 @@ impl Summary<'_> {
     }
 
     fn failures(&self, paint: Paint) -> String {
-        let again = |seed: u64| {
-            let (program, asked) = (self.program, quoted(self.asked));
-            format!("{program} run {asked} --seed {seed}{}", self.changes.typed())
+        let again = |f: &Failed| {
+            let (program, asked, seed) = (self.program, quoted(self.asked), f.seed);
+            let command = if f.what == Verdict::Flaky.word() { "verify" } else { "run" };
+            format!("{program} {command} {asked} --seed {seed}{}", self.changes.typed())
         };
         let failures = &self.tally.failures;
-        let rows = failures.iter().map(|f| row([&f.what, &f.check, &again(f.seed)])).collect();
+        let rows = failures.iter().map(|f| row([&f.what, &f.check, &again(f)])).collect();
         let lines = if failures.is_empty() { String::new() } else { table(rows, 0, None) };
         let head = paint.bad("FAIL");
-        let mut text: String = lines.lines().map(|l| format!("  {head}  {l}\n")).collect();
+        let mut text = String::new();
+        for (line, failed) in lines.lines().zip(failures) {
+            text.push_str(&format!("  {head}  {line}\n"));
+            if let Some(why) = &failed.text {
+                text.push_str(&format!("        {why}\n"));
+            }
+        }
         let more = self.tally.failed - failures.len() as u64;
         if more > 0 {
             text.push_str(&format!("  and {} more, in the results\n", grouped(more)));
@@ -144,7 +154,7 @@ impl Summary<'_> {
         let mut text = String::new();
         if t.cut_short {
             let (done, limit) = (grouped(t.seeds), self.scenario.ci.seconds);
-            let all = grouped(self.seeds.end - self.seeds.start);
+            let all = grouped(self.seeds.count());
             let line =
                 format!("out of time: ci.seconds = {limit} passed after {done} of {all} seeds");
             let rest = match t.too_few(self.scenario) {
@@ -161,6 +171,7 @@ impl Summary<'_> {
                 self.unshown()
             ));
         }
+        text.push_str(&self.undecided(paint));
         let (failed, seeds) = (grouped(t.failed), grouped(t.seeds));
         match t.upper_bound() {
             Some(bound) => {
@@ -169,6 +180,23 @@ impl Summary<'_> {
             None => text.push_str(&format!("  {failed} of {seeds} failed\n")),
         }
         text
+    }
+
+    /// How many seeds a check could not decide, and whether that is too many.
+    fn undecided(&self, paint: Paint) -> String {
+        let t = self.tally;
+        if t.unknown == 0 {
+            return String::new();
+        }
+        let share = t.unknown as f64 * 100.0 / t.seeds as f64;
+        let most = host::unit::show_ratio(t.tolerated());
+        let seeds: Vec<String> = t.undecided.iter().map(u64::to_string).collect();
+        let (unknown, all, named) = (grouped(t.unknown), grouped(t.seeds), seeds.join(", "));
+        let more = if t.unknown as usize > seeds.len() { ", ..." } else { "" };
+        let text = format!(
+            "unknown {unknown} of {all}, {share:.1} %; at most {most} may be; seeds {named}{more}"
+        );
+        format!("  {}\n", if t.undecided_too_often() { paint.bad(&text) } else { text })
     }
 
     /// The first seeds that did not show it.

@@ -1,16 +1,18 @@
-//! `sweep SCENARIO|all`: many seeds on all cores. Every finished seed is a line in the sweep's folder at
-//! once (`ledger`), so an interrupted sweep is continued by typing it again: with the same `--out` only
-//! missing seeds are run, and what comes out is what an uninterrupted sweep gives. A default folder that
-//! is complete is begun anew, since whoever types the same sweep again wants to see it run.
+//! `sweep SCENARIO|all`: many seeds on all cores, in worker processes (`fleet`), so that no seed takes the
+//! sweep down. Every finished seed is a line in the sweep's folder at once (`ledger`), so an interrupted
+//! sweep is continued by typing it again: with the same `--out` only missing seeds are run, and what comes
+//! out is what an uninterrupted sweep gives. A default folder that is complete is begun anew, since whoever
+//! types the same sweep again wants to see it run; `--resume` never begins anew. A seed counts as finished
+//! when it has had its second run too, if one is owed (`again`).
 //!
 //! `--ci`, and `all` without `--seeds`, begin no seed after the scenario's `ci.seconds`. A sweep that is cut
 //! short by that says so, and fails (exit 8) if it has not finished `ci.seeds` seeds: a slow day is no pass.
 //! Typed again, it goes on where it was cut.
 //!
-//! In JSON one line per seed, the object that `run` prints with `cure` null, and then the summary
-//! (`tally`). A seed that the machinery itself could not run has the verdict `unknown`.
+//! In JSON one line per seed, in their order: the object that `run` prints with `cure` null, and `again` if
+//! it was run twice; and then the summary (`tally`). A seed that the machinery itself could not run has the
+//! verdict `unknown` and no digest.
 
-use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -20,13 +22,16 @@ use kernel::history::Trace;
 use kernel::outcome::exit;
 use kernel::run::Options;
 use kernel::scenario::Scenario;
-use kernel::sweep::Job;
 use serde_json::{Value, json};
 
 use crate::args::{Format, Sweep};
+use crate::fleet::{Fleet, News};
 use crate::interrupt::Interrupt;
-use crate::ledger::{Foreign, Ledger, Lines, envelope, sum};
+use crate::ledger::{Foreign, Ledger, Lines, contents, envelope, sum};
+use crate::process::Launch;
 use crate::progress::Progress;
+use crate::schedule::Schedule;
+use crate::seeds::Seeds;
 use crate::session::{Failure, Session, worst};
 use crate::summary::Summary;
 use crate::tally::Tally;
@@ -42,7 +47,7 @@ struct Order<'a> {
     asked: String,
     scenario: Arc<Scenario>,
     options: Options,
-    seeds: Range<u64>,
+    seeds: Seeds,
 }
 
 /// A sweep as it goes: shared with the interrupt, which may have to speak for it.
@@ -51,11 +56,15 @@ struct Board {
     program: &'static str,
     scenario: Arc<Scenario>,
     args: Arc<Sweep>,
-    seeds: Range<u64>,
-    kept: Lines,
+    seeds: Seeds,
+    /// Finished seeds that are not told yet, for one before them is not finished.
+    ready: Lines,
+    /// The seed to tell next is not below this one.
+    next: u64,
     fresh: u64,
     ledger: Ledger,
     tally: Tally,
+    notes: Vec<String>,
     progress: Progress,
     begun: Instant,
     trouble: Option<Failure>,
@@ -71,7 +80,8 @@ pub fn sweep(session: &Session, args: &Sweep) -> Result<i32, Failure> {
     for asked in names {
         let scenario = session.scenario(&asked, &args.changes.sets)?;
         let options = session.options(&scenario, Some(0), &args.changes, Trace::Off)?;
-        let seeds = args.seeds.clone().unwrap_or(0..scenario.ci.seeds);
+        let range = args.seeds.clone().unwrap_or(0..scenario.ci.seeds);
+        let seeds = Seeds { range, shard: args.shard.unwrap_or_default() };
         orders.push(Order { session, args, asked, scenario, options, seeds });
     }
     let interrupt = Interrupt::listen()?;
@@ -98,29 +108,24 @@ impl Order<'_> {
             board.finish(exit::INTERRUPTED);
             std::process::exit(exit::INTERRUPTED);
         });
-        let job = Job {
-            scenario: self.scenario.clone(),
-            registry: self.session.registry,
-            base: self.options.clone(),
-            seeds: self.seeds.clone(),
-            done: lock(&board).kept.keys().copied().collect(),
+        let fleet = Fleet {
+            launch: self.launch(),
+            scenario: &self.scenario.name,
             jobs: self.jobs(),
+            stop: interrupt.stop(),
+            until: self.until(),
         };
-        kernel::sweep::sweep(&job, interrupt.stop(), self.until(), &mut |seed, outcome| {
-            let line = match outcome {
-                Ok(outcome) => outcome.json(None),
-                Err(why) => unknown(&self.scenario.name, seed, &why),
-            };
+        let done = lock(&board).ready.keys().copied().collect();
+        fleet.run(Schedule::new(self.seeds.clone(), done), &mut |news| {
             let mut board = lock(&board);
-            if let Err(failure) = board.take(seed, &line) {
+            if let Err(failure) = board.hear(news) {
                 board.trouble.get_or_insert(failure);
                 interrupt.stop().store(true, Ordering::SeqCst);
             }
         });
         let mut board = lock(&board);
         if let Some(failure) = board.trouble.take() {
-            board.finish(exit::IO);
-            return Err(failure);
+            return Err(board.give_up(failure));
         }
         if interrupt.stop().load(Ordering::SeqCst) {
             if !interrupt.claim() {
@@ -132,9 +137,11 @@ impl Order<'_> {
             board.finish(exit::INTERRUPTED);
             return Ok(exit::INTERRUPTED);
         }
-        board.emit_kept(u64::MAX);
-        board.tally.cut_short = board.tally.seeds < self.seeds.end - self.seeds.start;
-        board.ledger.tidy()?;
+        board.tell(u64::MAX);
+        board.tally.cut_short = board.tally.seeds < self.seeds.count();
+        if let Err(failure) = board.ledger.tidy() {
+            return Err(board.give_up(failure));
+        }
         let code = board.tally.exit_code(&self.scenario);
         board.finish(code);
         Ok(code)
@@ -142,15 +149,15 @@ impl Order<'_> {
 
     fn board(&self) -> Result<Board, Failure> {
         let (dir, foreign) = self.folder();
-        let envelope = envelope(&self.scenario, &self.options)?;
-        let mut opened = Ledger::open(&dir, &envelope, foreign)?;
+        let foreign = if self.args.resume { Foreign::Demand } else { foreign };
+        let mut opened = Ledger::open(&dir, &self.envelope()?, foreign)?;
         if opened.damaged > 0 {
             let (n, path) = (opened.damaged, opened.ledger.path.display());
             err(&format!("{path}: {n} damaged lines dropped; their seeds are run again\n"));
         }
-        let total = self.seeds.end - self.seeds.start;
+        let total = self.seeds.count();
         let mut kept = opened.kept;
-        kept.retain(|seed, _| self.seeds.contains(seed));
+        kept.retain(|seed, _| self.seeds.contains(*seed));
         if kept.len() as u64 == total && foreign == Foreign::Replace {
             opened.ledger.clear()?;
             kept.clear();
@@ -166,13 +173,28 @@ impl Order<'_> {
             args: Arc::new(self.args.clone()),
             seeds: self.seeds.clone(),
             progress: Progress::new(&self.scenario.name, total - kept.len() as u64),
-            kept,
+            ready: kept,
+            next: self.seeds.range.start,
             fresh: 0,
             ledger: opened.ledger,
-            tally: Tally::default(),
+            tally: Tally::tolerating(self.args.unknown_max),
+            notes: Vec::new(),
             begun: Instant::now(),
             trouble: None,
         })
+    }
+
+    /// What results depend on, and what was asked for.
+    fn envelope(&self) -> Result<Value, Failure> {
+        let mut envelope = envelope(&self.scenario, &self.options)?;
+        let Seeds { range, shard } = &self.seeds;
+        envelope["sweep"] = json!({
+            "asked": self.asked,
+            "arguments": self.args.changes.arguments(),
+            "seeds": format!("{}..{}", range.start, range.end),
+            "shard": shard.to_string(),
+        });
+        Ok(envelope)
     }
 
     fn folder(&self) -> (PathBuf, Foreign) {
@@ -183,12 +205,25 @@ impl Order<'_> {
             None => {
                 let typed = self.args.changes.typed();
                 let changed = if typed.is_empty() { String::new() } else { sum(typed.as_bytes()) };
-                let (from, to) = (self.seeds.start, self.seeds.end);
-                let leaf = format!("{name}-{from}-{to}-{changed}");
+                let Seeds { range, shard } = &self.seeds;
+                let mut leaf = format!("{name}-{}-{}", range.start, range.end);
+                if shard.of > 1 {
+                    leaf.push_str(&format!("-{}of{}", shard.number, shard.of));
+                }
+                let leaf = format!("{leaf}-{changed}");
                 let leaf = leaf.trim_end_matches('-');
                 (self.session.root().join("target/sweeps").join(leaf), Foreign::Replace)
             }
         }
+    }
+
+    fn launch(&self) -> Launch {
+        let memory = format!("{}B", self.args.memory.0);
+        let mut arguments = vec!["worker".to_string(), self.asked.clone()];
+        arguments.extend(["--memory".to_string(), memory]);
+        arguments.extend(self.args.changes.arguments());
+        let contents = contents(&self.scenario, &self.options);
+        Launch { arguments, contents, patience: self.args.patience }
     }
 
     fn jobs(&self) -> usize {
@@ -203,39 +238,55 @@ impl Order<'_> {
 }
 
 impl Board {
-    /// A seed that was run just now.
+    fn hear(&mut self, news: News) -> Result<(), Failure> {
+        match news {
+            News::Result(seed, line) => self.take(seed, &line),
+            News::Trouble(failure) => Err(failure),
+            News::Note(note) => {
+                self.progress.clear();
+                err(&note);
+                Ok(())
+            }
+        }
+    }
+
+    /// A seed that was finished just now.
     fn take(&mut self, seed: u64, line: &Value) -> Result<(), Failure> {
-        self.emit_kept(seed);
         let text = line.to_string();
         self.ledger.append(&text)?;
-        self.emit(&text, line);
+        self.ready.insert(seed, text);
+        while let Some(next) = self.seeds.next(self.next).filter(|s| self.ready.contains_key(s)) {
+            self.tell(next.saturating_add(1));
+        }
         self.fresh += 1;
         self.progress.tick(self.fresh, self.tally.failed);
         Ok(())
     }
 
-    /// Seeds that were there already and come before this one.
-    fn emit_kept(&mut self, before: u64) {
-        let later = self.kept.split_off(&before);
-        for text in std::mem::replace(&mut self.kept, later).into_values() {
+    /// Tells the finished seeds before this one, in their order.
+    fn tell(&mut self, before: u64) {
+        let later = self.ready.split_off(&before);
+        for text in std::mem::replace(&mut self.ready, later).into_values() {
             let line = serde_json::from_str(&text).unwrap_or_default();
-            self.emit(&text, &line);
+            self.tally.add(&line);
+            if self.args.format == Format::Json {
+                self.progress.clear();
+                out(&format!("{text}\n"));
+            }
         }
+        self.next = before;
     }
 
-    fn emit(&mut self, text: &str, line: &Value) {
-        self.tally.add(line);
-        if self.args.format == Format::Json {
-            self.progress.clear();
-            out(&format!("{text}\n"));
-        }
+    /// The end of a sweep that cannot go on: what was finished is told, and is kept.
+    fn give_up(&mut self, failure: Failure) -> Failure {
+        self.finish(failure.code);
+        let (kept, all) = (self.tally.seeds, self.seeds.count());
+        Failure { text: format!("{}; {kept} of {all} seeds are kept", failure.text), ..failure }
     }
 
     /// Prints the summary.
     fn finish(&mut self, code: i32) {
-        if code == exit::INTERRUPTED {
-            self.emit_kept(u64::MAX);
-        }
+        self.tell(u64::MAX);
         self.progress.clear();
         let seconds = self.begun.elapsed().as_secs_f64();
         out(&match self.args.format {
@@ -247,6 +298,7 @@ impl Board {
                 changes: &self.args.changes,
                 seeds: self.seeds.clone(),
                 tally: &self.tally,
+                notes: &self.notes,
                 code,
             }
             .render(seconds, &self.ledger.path),
@@ -257,14 +309,4 @@ impl Board {
 /// The board stays usable if somebody panicked over it: what was finished is still to be told.
 fn lock(board: &Mutex<Board>) -> MutexGuard<'_, Board> {
     board.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// The line of a seed that could not be run.
-fn unknown(scenario: &str, seed: u64, why: &str) -> Value {
-    json!({
-        "scenario": scenario, "seed": seed, "verdict": "unknown", "class": null,
-        "violations": [{"check": "kernel", "at_ns": 0, "hosts": [], "text": why}],
-        "digest": "", "virtual_ns": 0, "events": 0, "polls": 0, "measures": {}, "units": {},
-        "sometimes": [], "faults": [], "shown": [], "cure": null,
-    })
 }

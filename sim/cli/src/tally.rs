@@ -1,11 +1,16 @@
 //! What many seeds came to. A tally is fed with the JSON lines of runs, be they fresh or kept from an
 //! earlier sweep, so that a resumed sweep sums up to the same text as one that was never interrupted.
 //!
-//! In JSON: `{summary: {scenario, seeds, failed, shown, vacuous, sometimes: [{name, count, seeds}], faults:
+//! In JSON: `{summary: {scenario, seeds, failed, shown, vacuous, unknown, flaky, again, sometimes: [{name, count, seeds}], faults:
 //! [{kind, drawn, fired, effects}], measures: {name: {unit, p50, max, seeds_nonzero}}, upper_bound_95,
 //! seconds, cut_short, interrupted, exit}}`. `seeds` counts finished seeds, `seeds_nonzero` those in which a
 //! count was 1 or more (null for other units); `upper_bound_95` is null once a seed has failed; `cut_short`
-//! is true if time ran out before the seeds did.
+//! is true if time ran out before the seeds did; `again` counts seeds that were run twice, and `flaky` those
+//! of them whose runs differ.
+//!
+//! A seed that a check could not decide is `unknown` and no failure; too large a share of them is (exit 6).
+//! The rate that a clean sweep excludes counts only what was decided. A seed that could not be run at all
+//! has the same verdict and no digest, and is a failure.
 //!
 //! A scenario with `[shows]` is shown by a sweep when its share of seeds shows it; a single seed that does
 //! not is no failure then. A `sometimes` that no seed reached fails only a sweep of the size that the
@@ -13,7 +18,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use kernel::outcome::{Verdict, exit};
+use host::unit::Ratio;
+use kernel::outcome::{Class, Verdict, exit};
 use kernel::scenario::Scenario;
 use serde_json::{Map, Value, json};
 
@@ -22,8 +28,11 @@ use crate::session::worst;
 /// Failing seeds that are remembered by name.
 const NAMED_MAX: usize = 50;
 
-/// Seeds that did not show what they should and are remembered by name.
+/// Seeds that did not show what they should, or were not decided, and are remembered by name.
 const UNSHOWN_MAX: usize = 5;
+
+/// This share of seeds may be `unknown`.
+const UNKNOWN_MAX: Ratio = Ratio(10_000);
 
 /// A seed that failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,6 +43,8 @@ pub struct Failed {
     pub what: String,
     /// The first violated check.
     pub check: String,
+    /// What else is to be told of a seed that cannot just be run again to see.
+    pub text: Option<String>,
 }
 
 /// What became of a `sometimes`.
@@ -78,17 +89,32 @@ pub struct Tally {
     pub vacuous: u64,
     /// The first of the seeds that failed.
     pub failures: Vec<Failed>,
+    /// Seeds that a check could not decide.
+    pub unknown: u64,
+    /// The first of them.
+    pub undecided: Vec<u64>,
+    /// Seeds that were run twice.
+    pub again: u64,
+    /// Seeds whose two runs differ.
+    pub flaky: u64,
     /// Time ran out before all seeds had begun.
     pub cut_short: bool,
     /// `sometimes` checks by word.
     pub sometimes: BTreeMap<String, Reached>,
     /// Faults by word.
     pub faults: BTreeMap<String, Acts>,
+    /// `None`: `UNKNOWN_MAX`.
+    unknown_max: Option<Ratio>,
     measures: BTreeMap<String, (String, Vec<f64>)>,
     codes: BTreeSet<i32>,
 }
 
 impl Tally {
+    /// Nothing yet, of which this share may be `unknown`.
+    pub fn tolerating(share: Ratio) -> Tally {
+        Tally { unknown_max: Some(share), ..Tally::default() }
+    }
+
     /// Adds a run's JSON object.
     pub fn add(&mut self, run: &Value) {
         let word = |name: &str| run[name].as_str().unwrap_or_default();
@@ -99,15 +125,19 @@ impl Tally {
             self.unshown.push(run["seed"].as_u64().unwrap_or_default());
         }
         self.vacuous += u64::from(verdict == Verdict::Vacuous.word());
+        self.again += u64::from(run["again"].is_string());
+        self.flaky += u64::from(verdict == Verdict::Flaky.word());
         let code = code(verdict, class);
-        if code != exit::OK && verdict != Verdict::NotShown.word() {
+        if verdict == Verdict::Unknown.word() && !word("digest").is_empty() {
+            self.unknown += 1;
+            if self.undecided.len() < UNSHOWN_MAX {
+                self.undecided.push(run["seed"].as_u64().unwrap_or_default());
+            }
+        } else if code != exit::OK && verdict != Verdict::NotShown.word() {
             self.failed += 1;
             self.codes.insert(code);
             if self.failures.len() < NAMED_MAX {
-                let what = if class.is_empty() { verdict } else { class }.to_string();
-                let check = run["violations"][0]["check"].as_str().unwrap_or("-").to_string();
-                let seed = run["seed"].as_u64().unwrap_or_default();
-                self.failures.push(Failed { seed, what, check });
+                self.failures.push(failed(run, verdict, class));
             }
         }
         for reached in run["sometimes"].as_array().into_iter().flatten() {
@@ -152,6 +182,7 @@ impl Tally {
     /// The sweep's exit code.
     pub fn exit_code(&self, scenario: &Scenario) -> i32 {
         let mut codes: Vec<i32> = self.codes.iter().copied().collect();
+        codes.extend(self.undecided_too_often().then_some(exit::VACUOUS));
         if self.too_few(scenario) {
             codes.push(exit::LIMIT);
         }
@@ -167,8 +198,20 @@ impl Tally {
 
     /// The failure rate that a clean sweep excludes with 95 % confidence.
     pub fn upper_bound(&self) -> Option<f64> {
-        let clean = self.failed == 0 && self.seeds > 0;
-        clean.then(|| 1.0 - 0.05f64.powf(1.0 / self.seeds as f64))
+        let decided = self.seeds - self.unknown;
+        let clean = self.failed == 0 && decided > 0;
+        clean.then(|| 1.0 - 0.05f64.powf(1.0 / decided as f64))
+    }
+
+    /// The share of seeds that may be undecided.
+    pub fn tolerated(&self) -> Ratio {
+        self.unknown_max.unwrap_or(UNKNOWN_MAX)
+    }
+
+    /// Whether more seeds are undecided than is tolerated.
+    pub fn undecided_too_often(&self) -> bool {
+        let (unknown, most) = (u128::from(self.unknown), u128::from(self.tolerated().0));
+        unknown * 1_000_000 > most * u128::from(self.seeds)
     }
 
     /// A measure over all seeds.
@@ -209,6 +252,9 @@ impl Tally {
             "failed": self.failed,
             "shown": self.shown,
             "vacuous": self.vacuous,
+            "unknown": self.unknown,
+            "flaky": self.flaky,
+            "again": self.again,
             "sometimes": sometimes,
             "faults": self.faults.iter().map(fault).collect::<Vec<_>>(),
             "measures": measures,
@@ -225,6 +271,17 @@ fn text(value: &Value) -> String {
     value.as_str().unwrap_or_default().to_string()
 }
 
+/// A seed that failed, as it is remembered.
+fn failed(run: &Value, verdict: &str, class: &str) -> Failed {
+    let flaky = verdict == Verdict::Flaky.word();
+    let what = if flaky || class.is_empty() { verdict } else { class }.to_string();
+    let first = &run["violations"][0];
+    let check = first["check"].as_str().unwrap_or("-").to_string();
+    let alone = run["digest"] == "" || class == Class::Died.word();
+    let text = (flaky || alone).then(|| text(&first["text"]));
+    Failed { seed: run["seed"].as_u64().unwrap_or_default(), what, check, text }
+}
+
 fn code(verdict: &str, class: &str) -> i32 {
     match (verdict, class) {
         ("pass" | "shown", _) => exit::OK,
@@ -233,7 +290,8 @@ fn code(verdict: &str, class: &str) -> i32 {
         ("fail", "panic") => exit::PANIC,
         ("fail", "nondeterminism") => exit::NONDETERMINISM,
         ("fail", "livelock" | "deadlock") => exit::STUCK,
-        ("fail", "memory" | "time") => exit::LIMIT,
+        ("flaky", _) => exit::NONDETERMINISM,
+        ("fail", "memory" | "time" | "died") => exit::LIMIT,
         ("fail", _) => exit::SAFETY,
         _ => exit::VACUOUS,
     }
@@ -279,6 +337,39 @@ mod tests {
         assert_eq!((spread.p50, spread.max, spread.unit, spread.seeds), (7.0, 9.0, "ms", 3));
         assert_eq!(spread.seeds_nonzero, None);
         assert_eq!(worst(tally.codes.iter().copied()), exit::LIVENESS);
+    }
+
+    #[test]
+    fn undecided_seeds_are_tolerated_up_to_their_share() {
+        let undecided = |seed| json!({"seed": seed, "verdict": "unknown", "digest": "ab"});
+        let mut tally = Tally::default();
+        (0..99).for_each(|seed| tally.add(&run(seed, "pass", None, 1.0)));
+        tally.add(&undecided(99));
+        assert_eq!((tally.unknown, tally.failed, tally.undecided_too_often()), (1, 0, false));
+        let (bound, fewer) = (tally.upper_bound().unwrap(), 1.0 - 0.05f64.powf(1.0 / 99.0));
+        assert!((bound - fewer).abs() < 1e-12, "an undecided seed excludes nothing");
+        tally.add(&undecided(100));
+        assert!(tally.undecided_too_often());
+        tally.unknown_max = Some(Ratio(20_000));
+        assert!(!tally.undecided_too_often());
+        tally.add(&json!({"seed": 101, "verdict": "unknown", "digest": ""}));
+        assert_eq!((tally.unknown, tally.failed), (2, 1), "a seed that did not run is no tie");
+    }
+
+    #[test]
+    fn what_a_sweep_alone_finds_has_codes_of_its_own() {
+        for (verdict, class, expected) in
+            [("flaky", "nondeterminism", exit::NONDETERMINISM), ("fail", "died", exit::LIMIT)]
+        {
+            let mut tally = Tally::default();
+            tally.add(&json!({
+                "seed": 4, "verdict": verdict, "class": class, "digest": "", "again": "differs",
+                "violations": [{"check": "again", "text": "two digests"}],
+            }));
+            assert_eq!(tally.codes, BTreeSet::from([expected]));
+            assert_eq!(tally.failures[0].text.as_deref(), Some("two digests"));
+            assert_eq!(tally.again, 1);
+        }
     }
 
     #[test]

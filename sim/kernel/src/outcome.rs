@@ -28,6 +28,8 @@ pub enum Verdict {
     Vacuous,
     /// A check could not decide.
     Unknown,
+    /// Two runs of the seed differ; only a sweep, which runs some seeds twice, finds this.
+    Flaky,
 }
 
 impl Verdict {
@@ -40,6 +42,7 @@ impl Verdict {
             Verdict::NotShown => "not_shown",
             Verdict::Vacuous => "vacuous",
             Verdict::Unknown => "unknown",
+            Verdict::Flaky => "flaky",
         }
     }
 }
@@ -62,8 +65,10 @@ pub enum Class {
     Deadlock,
     /// The run holds more bytes than it may.
     Memory,
-    /// The run takes more steps than it may.
+    /// The run takes more steps, or more wall time, than it may.
     Time,
+    /// The process that ran the seed died of it, twice; only a sweep outlives this and tells it.
+    Died,
 }
 
 impl Class {
@@ -78,6 +83,7 @@ impl Class {
             Class::Deadlock => "deadlock",
             Class::Memory => "memory",
             Class::Time => "time",
+            Class::Died => "died",
         }
     }
 }
@@ -100,7 +106,7 @@ pub mod exit {
     pub const VACUOUS: i32 = 6;
     /// Livelock or deadlock.
     pub const STUCK: i32 = 7;
-    /// Memory or time limit.
+    /// Memory or time limit, or a worker that died.
     pub const LIMIT: i32 = 8;
     /// Wrong usage.
     pub const USAGE: i32 = 64;
@@ -224,13 +230,14 @@ impl Outcome {
             (Verdict::Pass | Verdict::Shown, _) => exit::OK,
             (Verdict::NotShown, _) => exit::NOT_SHOWN,
             (Verdict::Vacuous | Verdict::Unknown, _) => exit::VACUOUS,
+            (Verdict::Flaky, _) => exit::NONDETERMINISM,
             (Verdict::Fail, class) => match class.unwrap_or(Class::Safety) {
                 Class::Safety => exit::SAFETY,
                 Class::Liveness => exit::LIVENESS,
                 Class::Panic => exit::PANIC,
                 Class::Nondeterminism => exit::NONDETERMINISM,
                 Class::Livelock | Class::Deadlock => exit::STUCK,
-                Class::Memory | Class::Time => exit::LIMIT,
+                Class::Memory | Class::Time | Class::Died => exit::LIMIT,
             },
         }
     }

@@ -1,6 +1,7 @@
 //! Many seeds on all cores. Outcomes are handed over in the order of their seeds, however many workers there
 //! are, so a sweep's output depends on the seeds alone.
-//! Left out: a process for each seed. A seed that aborts takes its sweep along; what was finished is on disk.
+//! Everything happens in this process: a seed that aborts takes its caller along. Where that must not be,
+//! the command line runs seeds in worker processes; this is for a few seeds that are known to be sound.
 
 use std::collections::BTreeMap;
 use std::ops::Range;

@@ -1,0 +1,140 @@
+//! A process that runs seeds for a sweep: nobody types this. Seeds come in on stdin, one a line, `again`
+//! behind those that are run a second time; each is answered on stdout with the line of its result, sealed
+//! by a checksum as in the sweep's folder, so that what a node itself prints is never taken for one. The
+//! first answer names what the worker is about to run, for the sweep to compare with its own reading.
+//!
+//! What a seed does to its process stays in it: an abort, a stack overflow or more memory than the limit ends
+//! this process and costs the sweep that seed. When stdin ends the sweep is over or gone, and the worker ends
+//! at once, whatever it was running.
+//!
+//! A second run has perturbed surroundings, as in `verify`: other hash keys, another shell seed, another wall
+//! clock, and it takes place in another process, after other seeds.
+
+use std::io::BufRead;
+use std::sync::mpsc::{Sender, channel};
+
+use clap::Args;
+use host::unit::Size;
+use kernel::history::Trace;
+use kernel::outcome::exit;
+use kernel::run::Options;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use serde_json::{Value, json};
+
+use crate::args::{Changes, size};
+use crate::ledger::{contents, seal};
+use crate::session::{Failure, Session};
+use crate::terminal::out;
+
+/// `worker`.
+#[derive(Debug, Args)]
+pub struct Worker {
+    /// A scenario's name, or a path that ends in .toml.
+    pub scenario: String,
+    /// Bytes that this process may hold.
+    #[arg(long, value_parser = size)]
+    pub memory: Size,
+    #[command(flatten)]
+    pub changes: Changes,
+}
+
+/// A seed to run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Request {
+    /// The seed.
+    pub seed: u64,
+    /// A second run, in perturbed surroundings.
+    pub again: bool,
+}
+
+impl Request {
+    /// As it is sent.
+    pub fn line(self) -> String {
+        format!("{}{}\n", self.seed, if self.again { " again" } else { "" })
+    }
+
+    fn parse(line: &str) -> Option<Request> {
+        let (seed, again) = match line.strip_suffix(" again") {
+            Some(seed) => (seed, true),
+            None => (line, false),
+        };
+        Some(Request { seed: seed.parse().ok()?, again })
+    }
+}
+
+/// Runs the seeds that are asked for.
+pub fn worker(session: &Session, args: &Worker) -> Result<i32, Failure> {
+    limit(args.memory)?;
+    let scenario = session.scenario(&args.scenario, &args.changes.sets)?;
+    let options = session.options(&scenario, Some(0), &args.changes, Trace::Off)?;
+    say(&ready(&contents(&scenario, &options)));
+    let (sender, requests) = channel();
+    std::thread::Builder::new()
+        .name("requests".to_string())
+        .spawn(move || listen(&sender))
+        .map_err(|e| Failure { code: exit::IO, text: format!("no thread: {e}") })?;
+    for Request { seed, again } in requests {
+        let options = Options { seed, perturbed: again, ..options.clone() };
+        say(&match kernel::run::run(&scenario, session.registry, &options) {
+            Ok(outcome) => outcome.json(None),
+            Err(why) => unrun(&scenario.name, seed, ("unknown", None), &why),
+        });
+    }
+    Ok(exit::OK)
+}
+
+/// What a worker says first: what it read.
+pub fn ready(contents: &str) -> Value {
+    json!({"seed": 0, "ready": contents})
+}
+
+/// The result of a seed without a run to tell of: verdict and class, and why.
+pub fn unrun(scenario: &str, seed: u64, judged: (&str, Option<&str>), why: &str) -> Value {
+    json!({
+        "scenario": scenario, "seed": seed, "verdict": judged.0, "class": judged.1,
+        "violations": [{"check": "kernel", "at_ns": 0, "hosts": [], "text": why}],
+        "digest": "", "virtual_ns": 0, "events": 0, "polls": 0, "measures": {}, "units": {},
+        "sometimes": [], "faults": [], "shown": [], "cure": null,
+    })
+}
+
+/// The line begins anew even if a node printed half of one.
+fn say(value: &Value) {
+    out(&format!("\n{}", seal(&value.to_string())));
+}
+
+fn listen(requests: &Sender<Request>) {
+    for line in std::io::stdin().lock().lines() {
+        let Some(request) = line.ok().as_deref().and_then(Request::parse) else { break };
+        if requests.send(request).is_err() {
+            break;
+        }
+    }
+    std::process::exit(exit::OK);
+}
+
+/// Memory beyond this is refused, which ends the process; and its end leaves no core file.
+fn limit(memory: Size) -> Result<(), Failure> {
+    let set = |resource, most: u64| {
+        // Whoever started the sweep may have been given less.
+        let most = Some(getrlimit(resource).maximum.map_or(most, |given| given.min(most)));
+        let failure = |e| Failure { code: exit::IO, text: format!("limit of a worker: {e}") };
+        setrlimit(resource, Rlimit { current: most, maximum: most }).map_err(failure)
+    };
+    set(Resource::Core, 0)?;
+    set(Resource::Data, memory.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requests_survive_the_pipe() {
+        for again in [false, true] {
+            let request = Request { seed: u64::MAX, again };
+            assert_eq!(Request::parse(request.line().trim_end()), Some(request));
+        }
+        assert_eq!(Request::parse("seven"), None);
+    }
+}
