@@ -27,6 +27,7 @@ One seed:
 
 Many seeds:
   sweep     Run a scenario, or all of them, under many seeds
+  judge     Whether histories that were recorded elsewhere are linearizable
 
 Upkeep:
   bless     Generate results/, or compare it with what would be generated
@@ -79,6 +80,8 @@ pub enum Command {
     Verify(Verify),
     /// Run a scenario, or all of them, under many seeds.
     Sweep(Sweep),
+    /// Whether histories that were recorded elsewhere are linearizable.
+    Judge(crate::judge::Judge),
     /// Generate results/, or compare it with what would be generated.
     Bless(Bless),
     /// One run for `verify`, in a process of its own.

@@ -17,6 +17,7 @@ mod diff;
 mod explain;
 mod idle;
 mod interrupt;
+mod judge;
 mod ledger;
 mod list;
 mod log;
@@ -72,6 +73,7 @@ fn dispatch(session: &Session, command: Command) -> Result<i32, Failure> {
         Command::Run(args) => run::run(session, &args),
         Command::Verify(args) => verify::verify(session, &args),
         Command::Sweep(args) => sweep::sweep(session, &args),
+        Command::Judge(args) => judge::judge(&args),
         Command::Bless(args) => bless::bless(session, &args),
         Command::Witness(args) => witness::witness(session, &args),
     }
