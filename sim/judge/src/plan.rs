@@ -41,6 +41,8 @@ pub(crate) struct Task {
     pub bound: bool,
     /// For a write or compare-and-set of a value that grows: the paths of which it makes a beginning.
     pub begins: Vec<u32>,
+    /// For a write or append to a value that is also written: the paths that may contain what it brings.
+    pub used: Vec<u32>,
     /// For a read of a value that grows: its path.
     pub path: u32,
 }
@@ -84,6 +86,8 @@ pub(crate) struct Plan {
     pub plain: bool,
     /// Whether `begins` is known.
     pub bases: bool,
+    /// Whether a value that grows is also written, and `used` is known.
+    pub mixed: bool,
     pub paths: Vec<Path>,
     /// Tasks that are reads, by their return.
     pub reads: Vec<u32>,
@@ -107,6 +111,7 @@ impl Plan {
             lists: grows && in_lists(part),
             plain: true,
             bases: true,
+            mixed: false,
             paths: Vec::new(),
             reads: Vec::new(),
             positions: BTreeMap::new(),
@@ -210,6 +215,35 @@ impl Plan {
                 task.begins = begins.map(|(i, _)| i as u32).collect();
             }
         }
+        self.mixed = self.bases && makers > 0 && self.positions.is_empty() && self.plain;
+        if self.mixed {
+            self.uses(part);
+        }
+    }
+
+    /// Which paths may contain what is written or appended.
+    fn uses(&mut self, part: &Part) {
+        let mut founds = vec![&Datum::Absent; self.paths.len()];
+        for i in &self.reads {
+            let task = &self.tasks[*i as usize];
+            if let Action::Read(Some(found)) = &part.ops[task.source].action {
+                founds[task.path as usize] = found;
+            }
+        }
+        for task in &mut self.tasks {
+            task.used = match &task.kind {
+                Kind::Append { item, .. } => {
+                    let holds = |found: &&Datum| match (found, item) {
+                        (Datum::Text(text), Datum::Text(item)) => text.contains(item.as_str()),
+                        (Datum::List(items), item) => items.contains(item),
+                        _ => false,
+                    };
+                    let used = founds.iter().enumerate().filter(|(_, found)| holds(found));
+                    used.map(|(i, _)| i as u32).collect()
+                }
+                _ => task.begins.clone(),
+            };
+        }
     }
 }
 
@@ -266,6 +300,7 @@ fn task(source: usize, op: &Op) -> Option<Task> {
         makes: None,
         bound,
         begins: Vec::new(),
+        used: Vec::new(),
         path: 0,
     })
 }

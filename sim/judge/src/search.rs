@@ -70,6 +70,8 @@ struct Search<'a> {
     make: Vec<u32>,
     /// Per path: writes left that make a beginning of it.
     bases: Vec<u32>,
+    /// Per path: reads left that found it.
+    readers: Vec<u32>,
     /// Tasks left that must be done and whose answer can be wrong.
     bound: usize,
     /// Reads and compare-and-sets left.
@@ -155,6 +157,7 @@ impl<'a> Search<'a> {
             want: vec![0; plan.classes],
             make: vec![0; plan.classes],
             bases: vec![0; plan.paths.len()],
+            readers: vec![0; plan.paths.len()],
             bound: 0,
             looks: 0,
             first_read: 0,
@@ -177,6 +180,9 @@ impl<'a> Search<'a> {
         task.wants.iter().for_each(|c| add(&mut self.want[*c as usize]));
         task.makes.iter().for_each(|c| add(&mut self.make[*c as usize]));
         task.begins.iter().for_each(|p| add(&mut self.bases[*p as usize]));
+        if self.plan.grows && matches!(task.kind, Kind::Read(_)) {
+            add(&mut self.readers[task.path as usize]);
+        }
         let one = by as isize;
         if task.bound {
             self.bound = self.bound.wrapping_add_signed(one);
@@ -282,19 +288,14 @@ impl<'a> Search<'a> {
         if self.bound == 0 {
             return Some(Step::Done);
         }
-        // Nobody could use the old value or the new one: no other choice of the parent can do better.
-        if let Some(parent) = frames.last_mut()
-            && self.plan.plain
-            && !self.plan.grows
-            && self.want[parent.class as usize] == 0
-            && self.want[class as usize] == 0
-        {
-            parent.next = parent.end;
+        let wanted = self.wanted(state, class);
+        if !wanted {
+            self.commit(frames);
         }
         if self.plan.grows && !self.continues(state) {
             return Some(Step::Dead);
         }
-        if !self.tried.add(self.bits ^ self.key(state)) {
+        if !self.tried.add(self.bits ^ self.key(state, wanted)) {
             return Some(Step::Dead);
         }
         let begin = self.candidates.len();
@@ -309,10 +310,59 @@ impl<'a> Search<'a> {
         Some(Step::Node)
     }
 
-    /// The state as what was tried remembers it: if nobody looks any more, only its length counts.
-    fn key(&self, state: State) -> u128 {
-        let hash = if self.plan.grows && self.looks == 0 { 0 } else { state.hash };
-        mix(mix(hash, state.len), 7)
+    /// The state as what was tried remembers it. Those that nobody wants are alike; if nobody looks any
+    /// more, only the length counts.
+    fn key(&self, state: State, wanted: bool) -> u128 {
+        match wanted {
+            false => 0,
+            true if self.plan.grows && self.looks == 0 => mix(0, state.len),
+            true => mix(mix(state.hash, state.len), 7),
+        }
+    }
+
+    /// Whether anybody left could use this value, or one that grows from it. In doubt it is wanted.
+    fn wanted(&mut self, state: State, class: u32) -> bool {
+        if !self.plan.grows {
+            return !self.plan.plain || self.want[class as usize] > 0;
+        }
+        if !self.plan.mixed {
+            return true;
+        }
+        self.cost += 1 + self.plan.paths.len() as u64 / 8;
+        let paths = self.plan.paths.iter().zip(&self.readers);
+        paths.into_iter().any(|(path, readers)| *readers > 0 && path.continues(state))
+    }
+
+    /// Whether nobody left could use what this task brought.
+    fn spent(&self, task: u32) -> bool {
+        let task = &self.plan.tasks[task as usize];
+        match self.plan.grows {
+            false => task.makes.is_none_or(|made| self.want[made as usize] == 0),
+            true => task.used.iter().all(|path| self.readers[*path as usize] == 0),
+        }
+    }
+
+    /// Nobody wants the present value. If nobody wants that of a node above any more either, nor anything
+    /// that was brought since, then all that came since can come first in every order that works,
+    /// so the other choices of that node and of those below it can do no better.
+    fn commit(&mut self, frames: &mut [Frame]) {
+        let mut top = self.trail.len();
+        for i in (0..frames.len()).rev() {
+            let Frame { after, state, class, .. } = frames[i];
+            if !self.trail[after..top].iter().all(|task| self.spent(*task)) {
+                return;
+            }
+            top = after;
+            self.cost += 1;
+            if !self.wanted(state, class) {
+                let open = |frame: &Frame| frame.next < frame.end;
+                let above = frames[..i].last().is_some_and(open);
+                frames[i..].iter_mut().for_each(|frame| frame.next = frame.end);
+                if !above {
+                    return;
+                }
+            }
+        }
     }
 
     /// Does all tasks that change nothing and may come now. The position of the first return left.
@@ -344,17 +394,22 @@ impl<'a> Search<'a> {
         }
     }
 
-    /// Whether the next reads may still find what they found.
+    /// Whether the reads left may still find what they found: all of them where other writes could help,
+    /// else the next ones, for then they all found one growing value.
     fn continues(&mut self, state: State) -> bool {
-        let reads = &self.plan.reads;
-        while reads.get(self.first_read).is_some_and(|t| self.done[*t as usize]) {
+        let plan = self.plan;
+        let fits = |path: usize| plan.paths[path].continues(state);
+        if plan.mixed {
+            self.cost += 1 + plan.paths.len() as u64 / 8;
+            let left = (0..plan.paths.len()).filter(|path| self.readers[*path] > 0);
+            return left.into_iter().all(|path| self.bases[path] > 0 || fits(path));
+        }
+        while plan.reads.get(self.first_read).is_some_and(|t| self.done[*t as usize]) {
             self.first_read += 1;
         }
-        let left = reads[self.first_read..].iter().filter(|t| !self.done[**t as usize]).take(3);
-        left.into_iter().all(|t| {
-            let path = self.plan.tasks[*t as usize].path as usize;
-            !self.plan.bases || self.bases[path] > 0 || self.plan.paths[path].continues(state)
-        })
+        let left = plan.reads[self.first_read..].iter().filter(|t| !self.done[**t as usize]);
+        let mut next = left.map(|t| plan.tasks[*t as usize].path as usize).take(3);
+        !plan.bases || next.all(|path| self.bases[path] > 0 || fits(path))
     }
 
     /// Notes what may come next.
