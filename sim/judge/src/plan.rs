@@ -51,6 +51,10 @@ pub(crate) struct Task {
 pub(crate) struct Path {
     pub state: State,
     pub begins: Vec<u128>,
+    /// Where a value that is also written can come from: from this length by that effect to that length.
+    pub steps: Vec<(u32, u32, u32)>,
+    /// Which tasks write a beginning of it, and how long that is.
+    pub starts: Vec<(u32, u32)>,
 }
 
 impl Path {
@@ -197,7 +201,8 @@ impl Plan {
                 let Action::Read(Some(found)) = &part.ops[task.source].action else {
                     unreachable!("a read that says something")
                 };
-                self.paths.push(Path { state, begins: State::beginnings(found) });
+                let begins = State::beginnings(found);
+                self.paths.push(Path { state, begins, steps: Vec::new(), starts: Vec::new() });
                 self.paths.len() as u32 - 1
             });
         }
@@ -230,7 +235,15 @@ impl Plan {
                 founds[task.path as usize] = found;
             }
         }
-        for task in &mut self.tasks {
+        for (path, found) in self.paths.iter_mut().zip(&founds) {
+            path.steps = steps(&self.tasks, found);
+        }
+        for (i, task) in self.tasks.iter_mut().enumerate() {
+            if let Kind::Write(value) = task.kind {
+                for path in &task.begins {
+                    self.paths[*path as usize].starts.push((i as u32, value.len as u32));
+                }
+            }
             task.used = match &task.kind {
                 Kind::Append { item, .. } => {
                     let holds = |found: &&Datum| match (found, item) {
@@ -245,6 +258,41 @@ impl Plan {
             };
         }
     }
+}
+
+/// The appends that may lead to what was found, from where to where.
+fn steps(tasks: &[Task], found: &Datum) -> Vec<(u32, u32, u32)> {
+    let items: BTreeMap<u32, &Datum> = tasks
+        .iter()
+        .filter_map(|task| match &task.kind {
+            Kind::Append { item, .. } => Some((task.effect, item)),
+            _ => None,
+        })
+        .collect();
+    let end = State::of(found).len as usize;
+    let mut from_here = vec![false; end + 1];
+    from_here[end] = true;
+    let mut steps = Vec::new();
+    for to in (1..=end).rev().filter(|_| matches!(found, Datum::Text(_) | Datum::List(_))) {
+        if !from_here[to] {
+            continue;
+        }
+        for (effect, item) in &items {
+            let len = match (found, item) {
+                (Datum::Text(text), Datum::Text(item)) if !item.is_empty() => {
+                    text.as_bytes()[..to].ends_with(item.as_bytes()).then_some(item.len())
+                }
+                (Datum::List(items), item) => (items[to - 1] == **item).then_some(1),
+                _ => None,
+            };
+            if let Some(len) = len {
+                from_here[to - len] = true;
+                steps.push(((to - len) as u32, *effect, to as u32));
+            }
+        }
+    }
+    steps.sort_unstable();
+    steps
 }
 
 fn appends(op: &Op) -> bool {

@@ -72,6 +72,10 @@ struct Search<'a> {
     bases: Vec<u32>,
     /// Per path: reads left that found it.
     readers: Vec<u32>,
+    /// Per effect: tasks left that have it.
+    supply: Vec<u32>,
+    /// Room to work in: the lengths of a value that can be reached.
+    lengths: Vec<bool>,
     /// Tasks left that must be done and whose answer can be wrong.
     bound: usize,
     /// Reads and compare-and-sets left.
@@ -158,6 +162,8 @@ impl<'a> Search<'a> {
             make: vec![0; plan.classes],
             bases: vec![0; plan.paths.len()],
             readers: vec![0; plan.paths.len()],
+            supply: vec![0; plan.effects],
+            lengths: Vec::new(),
             bound: 0,
             looks: 0,
             first_read: 0,
@@ -183,6 +189,7 @@ impl<'a> Search<'a> {
         if self.plan.grows && matches!(task.kind, Kind::Read(_)) {
             add(&mut self.readers[task.path as usize]);
         }
+        add(&mut self.supply[task.effect as usize]);
         let one = by as isize;
         if task.bound {
             self.bound = self.bound.wrapping_add_signed(one);
@@ -400,9 +407,9 @@ impl<'a> Search<'a> {
         let plan = self.plan;
         let fits = |path: usize| plan.paths[path].continues(state);
         if plan.mixed {
-            self.cost += 1 + plan.paths.len() as u64 / 8;
-            let left = (0..plan.paths.len()).filter(|path| self.readers[*path] > 0);
-            return left.into_iter().all(|path| self.bases[path] > 0 || fits(path));
+            return (0..plan.paths.len()).all(|path| {
+                self.readers[path] == 0 || (self.bases[path] > 0 || fits(path)) && self.leads(path, state)
+            });
         }
         while plan.reads.get(self.first_read).is_some_and(|t| self.done[*t as usize]) {
             self.first_read += 1;
@@ -410,6 +417,37 @@ impl<'a> Search<'a> {
         let left = plan.reads[self.first_read..].iter().filter(|t| !self.done[**t as usize]);
         let mut next = left.map(|t| plan.tasks[*t as usize].path as usize).take(3);
         !plan.bases || next.all(|path| self.bases[path] > 0 || fits(path))
+    }
+
+    /// Whether the appends that are left may lead to what a path found, from the present value or
+    /// from one that is still to be written. How often one would be needed is not asked.
+    fn leads(&mut self, path: usize, state: State) -> bool {
+        let path = &self.plan.paths[path];
+        self.cost += 1 + path.steps.len() as u64 / 8;
+        let end = path.state.len as usize;
+        if !matches!(state.shape, Shape::Absent) && state.shape != path.state.shape {
+            return true;
+        }
+        self.lengths.clear();
+        self.lengths.resize(end + 1, false);
+        if path.continues(state) {
+            self.lengths[state.len as usize] = true;
+        }
+        for (task, len) in &path.starts {
+            // A scalar may begin a list, which is beyond counting lengths.
+            let same = matches!(&self.plan.tasks[*task as usize].kind,
+                Kind::Write(value) if value.shape == path.state.shape || value.shape == Shape::Absent);
+            if !self.done[*task as usize] && !same {
+                return true;
+            }
+            self.lengths[*len as usize] |= !self.done[*task as usize];
+        }
+        for (from, effect, to) in &path.steps {
+            if self.lengths[*from as usize] && self.supply[*effect as usize] > 0 {
+                self.lengths[*to as usize] = true;
+            }
+        }
+        self.lengths[end]
     }
 
     /// Notes what may come next.
