@@ -38,6 +38,7 @@ One seed:
 Many seeds:
   sweep     Run a scenario, or all of them, under many seeds
   merge     Put the shards of a sweep together and sum them up
+  judge     Whether histories that were recorded elsewhere are linearizable
 
 Upkeep:
   bless     Generate results/, or compare it with what would be generated
@@ -98,6 +99,8 @@ pub enum Command {
     Sweep(Sweep),
     /// Put the shards of a sweep together and sum them up.
     Merge(Merge),
+    /// Whether histories that were recorded elsewhere are linearizable.
+    Judge(crate::judge::Judge),
     /// Generate results/, or compare it with what would be generated.
     Bless(Bless),
     /// One run for `verify`, in a process of its own.

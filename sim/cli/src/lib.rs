@@ -21,6 +21,7 @@ mod explain;
 mod fleet;
 mod idle;
 mod interrupt;
+mod judge;
 mod ledger;
 mod list;
 mod log;
@@ -83,6 +84,7 @@ fn dispatch(session: &Session, command: Command) -> Result<i32, Failure> {
         Command::Verify(args) => verify::verify(session, &args),
         Command::Sweep(args) => sweep::sweep(session, &args),
         Command::Merge(args) => merge::merge(session, &args),
+        Command::Judge(args) => judge::judge(&args),
         Command::Bless(args) => bless::bless(session, &args),
         Command::Diff(args) => diff::diff(session, &args),
         Command::State(args) => state::state(session, &args),
