@@ -9,6 +9,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::plants::Plants;
+use crate::shrink::Shrink;
+
 /// The short help.
 pub const HELP: &str = "\
 Runs clusters of real node code in virtual time: one seed, one storm, the same every time.
@@ -24,9 +27,11 @@ One seed:
   show      A scenario with every value in force and where it comes from
   run       Run a scenario under one seed and tell its story
   verify    Run a seed three times, once in a perturbed process; the runs must be the same
+  shrink    Search for a smaller plan that fails as a seed does
 
 Many seeds:
   sweep     Run a scenario, or all of them, under many seeds
+  plants    Search for each planted defect, and count the seeds until it is caught
 
 Upkeep:
   bless     Generate results/, or compare it with what would be generated
@@ -77,8 +82,12 @@ pub enum Command {
     Run(Run),
     /// Run each seed three times, once in a perturbed process; the runs must be the same.
     Verify(Verify),
+    /// Search for a smaller plan that fails as a seed does.
+    Shrink(Shrink),
     /// Run a scenario, or all of them, under many seeds.
     Sweep(Sweep),
+    /// Search for each planted defect, and count the seeds until it is caught.
+    Plants(Plants),
     /// Generate results/, or compare it with what would be generated.
     Bless(Bless),
     /// One run for `verify`, in a process of its own.

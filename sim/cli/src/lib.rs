@@ -17,14 +17,17 @@ mod diff;
 mod explain;
 mod idle;
 mod interrupt;
+mod kept;
 mod ledger;
 mod list;
 mod log;
+mod plants;
 mod progress;
 mod report;
 mod run;
 mod session;
 mod show;
+mod shrink;
 mod story;
 mod summary;
 mod sweep;
@@ -71,7 +74,9 @@ fn dispatch(session: &Session, command: Command) -> Result<i32, Failure> {
         Command::Show(args) => show::show(session, &args),
         Command::Run(args) => run::run(session, &args),
         Command::Verify(args) => verify::verify(session, &args),
+        Command::Shrink(args) => shrink::shrink(session, &args),
         Command::Sweep(args) => sweep::sweep(session, &args),
+        Command::Plants(args) => plants::plants(session, &args),
         Command::Bless(args) => bless::bless(session, &args),
         Command::Witness(args) => witness::witness(session, &args),
     }

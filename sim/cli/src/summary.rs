@@ -25,6 +25,8 @@ pub struct Summary<'a> {
     pub changes: &'a Changes,
     /// The seeds that were asked for.
     pub seeds: Range<u64>,
+    /// What became of kept plans, told.
+    pub kept: String,
     /// What they came to.
     pub tally: &'a Tally,
     /// The sweep's exit code.
@@ -50,7 +52,8 @@ impl Summary<'_> {
         let typed = self.changes.typed();
         format!(
             "{name}   seeds {start}..{end}  {typed}  {done} of {all} in {seconds:.1} s   {verdict}\n\n\
-             {}  results    {}\n\n",
+             {}{}  results    {}\n\n",
+            self.kept,
             self.body(paint),
             kept.display()
         )

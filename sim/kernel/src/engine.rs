@@ -20,7 +20,7 @@ use crate::arm::SimArm;
 use crate::event::KernelEvent;
 use crate::fault::Fault;
 use crate::outcome::{Class, Violation};
-use crate::plan::{Drawn, Fired};
+use crate::plan::{Drawn, Fired, Mask, Sky};
 use crate::registry::Boot;
 use crate::task::{contained, spawn};
 use crate::workload::Load;
@@ -50,7 +50,9 @@ pub(crate) struct Setup {
     pub duration_ns: Time,
     pub settle_ns: Time,
     pub blackout: bool,
-    pub skipped: Arc<Vec<(u64, u64)>>,
+    pub mask: Arc<Mask>,
+    pub sky: Sky,
+    pub until: Option<Time>,
 }
 
 /// What only the engine knows at the end.
@@ -93,6 +95,9 @@ impl Engine {
             world.schedule(at, Due::Phase);
             // A phase event at the very start arms the engine once it has a waker.
             world.schedule(0, Due::Phase);
+            if let Some(at) = setup.until {
+                world.schedule(at, Due::Phase);
+            }
         }
         Engine {
             shared,

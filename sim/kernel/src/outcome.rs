@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use crate::Time;
 use crate::check::Measure;
-use crate::plan::{Drawn, Fired};
+use crate::plan::{Drawn, Fired, Op};
 
 /// The verdict on one run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -65,6 +65,18 @@ pub enum Class {
 }
 
 impl Class {
+    /// All there are.
+    pub const ALL: [Class; 8] = [
+        Class::Safety,
+        Class::Liveness,
+        Class::Panic,
+        Class::Nondeterminism,
+        Class::Livelock,
+        Class::Deadlock,
+        Class::Memory,
+        Class::Time,
+    ];
+
     /// As JSON names it.
     pub fn word(self) -> &'static str {
         match self {
@@ -205,6 +217,8 @@ pub struct Outcome {
     pub drawn: Vec<Drawn>,
     /// Lines of the plan as they acted; those that found nobody name no hosts.
     pub fired: Vec<Fired>,
+    /// Operations that clients asked for, in order, if the run was to write them down.
+    pub asked: Vec<Op>,
     /// The trace, if one was asked for.
     pub trace: Vec<Line>,
 }

@@ -14,6 +14,7 @@ use madsim::runtime::{Handle, Runtime};
 use madsim::time::TimeHandle;
 use tokio_real::runtime::{Builder, RngSeed};
 
+use crate::Time;
 use crate::check::{Measure, Unit};
 use crate::draw::{Draws, Weather};
 use crate::engine::{Engine, PlanLine, Report, Setup};
@@ -24,7 +25,7 @@ use crate::model::files::Files;
 use crate::model::link::LinkLaw;
 use crate::model::share::Share;
 use crate::outcome::{Class, FaultTally, Outcome, SymptomSeen, Verdict};
-use crate::plan::Plan;
+use crate::plan::{Plan, Sky};
 use crate::registry::{Claim, Registry};
 use crate::scenario::{Scenario, Symptom};
 use crate::task::{contain_panics, contained};
@@ -54,6 +55,8 @@ pub struct Options {
     pub trace: Trace,
     /// A plan that replaces the scenario's faults.
     pub plan: Option<Plan>,
+    /// The run is given up at this virtual time, in nanoseconds, if it has no verdict by then.
+    pub until: Option<Time>,
     /// Other hash keys, another shell seed, another wall clock: what `verify` puts around a run.
     pub perturbed: bool,
 }
@@ -68,6 +71,7 @@ impl Options {
             mute: Vec::new(),
             trace: Trace::Off,
             plan: None,
+            until: None,
             perturbed: false,
         }
     }
@@ -94,7 +98,7 @@ pub fn run(
         }
     }
     let watches = watches(scenario, registry, &options.mute)?;
-    let setup = setup(scenario, registry, boot, &plan)?;
+    let setup = Setup { until: options.until, ..setup(scenario, registry, boot, &plan)? };
     contain_panics();
     let (scenario, options) = (scenario.clone(), options.clone());
     let thread = std::thread::Builder::new()
@@ -169,10 +173,12 @@ fn setup(
         loads,
         lines,
         boot_ns: nanos(scenario.head.boot),
-        duration_ns: nanos(scenario.head.duration),
+        duration_ns: nanos(scenario.head.duration).min(plan.load.unwrap_or(Time::MAX)),
         settle_ns: nanos(scenario.head.settle),
         blackout: scenario.blackout(),
-        skipped: Arc::new(plan.skipped.clone()),
+        mask: Arc::new(plan.mask.clone()),
+        sky: plan.sky,
+        until: None,
     })
 }
 
@@ -246,8 +252,12 @@ fn build(scenario: &Scenario, options: &Options, draws: Draws, setup: &Setup) ->
     let handle = Handle::current();
     let nodes = scenario.cluster.hosts as usize;
     let hosts = nodes + setup.loads.len();
-    let mut world = World::new(time, draws, scenario.profile.clone(), nodes);
-    let hw = scenario.profile.hardware.clone();
+    let mut profile = scenario.profile.clone();
+    if setup.sky == Sky::Calm {
+        profile.hardware.calm();
+    }
+    let hw = profile.hardware.clone();
+    let mut world = World::new(time, draws, profile, nodes);
     let retransmit_ns = nanos(hw.link_retransmit);
     let law = LinkLaw {
         latency: hw.link_latency.clone(),
@@ -390,6 +400,7 @@ fn judge(
         drawn: plan.drawn,
         fired: report.fired.into_iter().map(|(_, fired)| fired).collect(),
         violations: history.violations,
+        asked: history.asked,
         trace: history.trace,
     })
 }

@@ -30,7 +30,7 @@ impl Engine {
             let world = self.shared.world();
             (world.now(), world.stop, world.clients_left)
         };
-        if stop {
+        if stop || self.setup.until.is_some_and(|until| now >= until) {
             self.stage = Stage::Over;
             return;
         }
@@ -56,20 +56,23 @@ impl Engine {
             history.armed = true;
             world.schedule(until, Due::Phase);
             for (line, (plan, _)) in self.setup.lines.iter().enumerate() {
-                match plan {
-                    PlanLine::Exact(fired) => {
+                let when = match plan {
+                    PlanLine::Exact(fired) => fired.when.as_ref(),
+                    PlanLine::Drawn(drawn) => Some(&drawn.when),
+                };
+                match (when, plan) {
+                    (Some(When::Event { word, on, nth, after }), _) => {
+                        let (word, left, after) = (word.clone(), *nth, *after);
+                        let on = on.as_ref().and_then(|n| world.names.get(n).copied());
+                        history.triggers.push(Trigger { line, word, on, left, after });
+                    }
+                    (Some(When::At(after)), _) => {
+                        world.schedule(now + after, Due::Fire { line, there: None });
+                    }
+                    (None, PlanLine::Exact(fired)) => {
                         world.schedule(fired.at.max(now), Due::Fire { line, there: None });
                     }
-                    PlanLine::Drawn(drawn) => match &drawn.when {
-                        When::At(after) => {
-                            world.schedule(now + after, Due::Fire { line, there: None });
-                        }
-                        When::Event { word, on, nth, after } => {
-                            let (word, left, after) = (word.clone(), *nth, *after);
-                            let on = on.as_ref().and_then(|n| world.names.get(n).copied());
-                            history.triggers.push(Trigger { line, word, on, left, after });
-                        }
-                    },
+                    (None, PlanLine::Drawn(_)) => unreachable!("a drawn line says when"),
                 }
             }
         }
@@ -93,7 +96,7 @@ impl Engine {
                 number: number as u64,
                 index: number as u64 - first,
                 members: members.clone(),
-                skipped: self.setup.skipped.clone(),
+                mask: self.setup.mask.clone(),
             };
             let work = act(load, client);
             let shared = self.shared.clone();
