@@ -16,6 +16,9 @@ use crate::merge::Merge;
 use crate::seeds::{Shard, shard};
 use crate::worker::Worker;
 
+use crate::plants::Plants;
+use crate::shrink::Shrink;
+
 /// The short help.
 pub const HELP: &str = "\
 Runs clusters of real node code in virtual time: one seed, one storm, the same every time.
@@ -34,10 +37,12 @@ One seed:
   diff      Where two runs part: the first event that differs, host by host
   state     How things stand at an instant: tasks, files, links, and what each node said last
   cause     From which instant on a failing seed was bound to fail
+  shrink    Search for a smaller plan that fails as a seed does
 
 Many seeds:
   sweep     Run a scenario, or all of them, under many seeds
   merge     Put the shards of a sweep together and sum them up
+  plants    Search for each planted defect, and count the seeds until it is caught
   judge     Whether histories that were recorded elsewhere are linearizable
 
 Upkeep:
@@ -95,10 +100,14 @@ pub enum Command {
     State(crate::state::Args),
     /// From which instant on a failing seed was bound to fail.
     Cause(crate::cause::Args),
+    /// Search for a smaller plan that fails as a seed does.
+    Shrink(Shrink),
     /// Run a scenario, or all of them, under many seeds.
     Sweep(Sweep),
     /// Put the shards of a sweep together and sum them up.
     Merge(Merge),
+    /// Search for each planted defect, and count the seeds until it is caught.
+    Plants(Plants),
     /// Whether histories that were recorded elsewhere are linearizable.
     Judge(crate::judge::Judge),
     /// Generate results/, or compare it with what would be generated.

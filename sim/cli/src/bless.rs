@@ -116,6 +116,7 @@ fn result(session: &Session, scenario: &Arc<Scenario>) -> Result<String, Failure
     let tally = tally(session, scenario)?;
     let code = tally.exit_code(scenario);
     let summary = Summary {
+        kept: String::new(),
         asked: &scenario.name,
         program: session.registry.program(),
         scenario,

@@ -22,10 +22,12 @@ mod fleet;
 mod idle;
 mod interrupt;
 mod judge;
+mod kept;
 mod ledger;
 mod list;
 mod log;
 mod merge;
+mod plants;
 mod process;
 mod progress;
 mod report;
@@ -35,6 +37,7 @@ mod seeds;
 mod session;
 mod show;
 mod state;
+mod shrink;
 mod story;
 mod summary;
 mod sweep;
@@ -82,9 +85,11 @@ fn dispatch(session: &Session, command: Command) -> Result<i32, Failure> {
         Command::Show(args) => show::show(session, &args),
         Command::Run(args) => run::run(session, &args),
         Command::Verify(args) => verify::verify(session, &args),
+        Command::Shrink(args) => shrink::shrink(session, &args),
         Command::Sweep(args) => sweep::sweep(session, &args),
         Command::Merge(args) => merge::merge(session, &args),
         Command::Judge(args) => judge::judge(&args),
+        Command::Plants(args) => plants::plants(session, &args),
         Command::Bless(args) => bless::bless(session, &args),
         Command::Diff(args) => diff::diff(session, &args),
         Command::State(args) => state::state(session, &args),

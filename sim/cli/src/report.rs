@@ -64,6 +64,12 @@ impl Page<'_> {
         parts.join("\n")
     }
 
+    /// How the page begins: the verdict, and the claim that decided it.
+    pub fn opening(&self) -> String {
+        let violation = self.deciding().map(|v| self.violation(v));
+        std::iter::once(self.head()).chain(violation).collect::<Vec<_>>().join("\n")
+    }
+
     fn head(&self) -> String {
         let o = self.outcome;
         let left = format!("{}   seed {}  {}", o.scenario, o.seed, self.changes.typed());
@@ -213,6 +219,9 @@ impl Page<'_> {
         text.push_str(&format!(
             "  again      {program} run {asked} --seed {seed}{typed} --trace full\n"
         ));
+        if o.class.is_some() {
+            text.push_str(&format!("  smaller    {program} shrink {asked} --seed {seed}{typed}\n"));
+        }
         text
     }
 
@@ -256,7 +265,7 @@ fn verdict(outcome: &Outcome, paint: Paint) -> String {
 }
 
 /// A line of the plan that acted, as cells.
-fn fired(f: &Fired) -> Vec<String> {
+pub fn fired(f: &Fired) -> Vec<String> {
     let params: Vec<String> = f.params.iter().map(|(k, v)| format!("{k} {}", legible(v))).collect();
     let mut last = params.join(", ");
     if f.lasts > 0 {

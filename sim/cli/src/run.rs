@@ -11,7 +11,7 @@ use std::sync::Arc;
 use host::settings::nearest;
 use kernel::history::Trace;
 use kernel::outcome::{Outcome, Verdict};
-use kernel::plan::artifact;
+use kernel::plan::Plan;
 use kernel::registry::Registry;
 use kernel::run::Options;
 use kernel::scenario::Scenario;
@@ -50,8 +50,8 @@ pub fn run(session: &Session, args: &Run) -> Result<i32, Failure> {
     let cure = cure.map(|cure| kernel::run::run(&cure, session.registry, &base)).transpose();
     let cure = cure.map_err(Failure::data)?;
     if let Some(path) = &args.keep_plan {
-        let skipped = options.plan.as_ref().map_or(&[][..], |p| &p.skipped);
-        write_whole(path, &artifact(&outcome.scenario, seed, &outcome.fired, skipped))?;
+        let kept = kept(options.plan.unwrap_or_default(), &outcome);
+        write_whole(path, &kept.artifact())?;
         err(&format!("plan kept in {}\n", path.display()));
     }
     if let Some(path) = &args.keep_trace {
@@ -102,6 +102,13 @@ fn why(
         None => out("\nwhy\n  nothing was violated\n"),
     }
     Ok(())
+}
+
+/// The plan that was run, with the lines that fired for those that were drawn.
+fn kept(plan: Plan, outcome: &Outcome) -> Plan {
+    let (scenario, seed) = (Some(outcome.scenario.clone()), Some(outcome.seed));
+    let exact = outcome.fired.clone();
+    Plan { drawn: Vec::new(), exact, scenario, seed, expect: None, ..plan }
 }
 
 /// A scenario may only print measures that there are. Which these are, a run says that came to its end, and

@@ -124,7 +124,7 @@ impl Session {
     }
 
     /// A plan file, which must be of this scenario if it says of which it is.
-    fn plan(&self, path: &Path, scenario: &Scenario) -> Result<Plan, Failure> {
+    pub fn plan(&self, path: &Path, scenario: &Scenario) -> Result<Plan, Failure> {
         let size = fs::metadata(path).map_err(|e| Failure::io(path, &e))?.len();
         let name = path.display().to_string();
         if size > FILE_MAX as u64 {

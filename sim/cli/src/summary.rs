@@ -25,6 +25,8 @@ pub struct Summary<'a> {
     pub changes: &'a Changes,
     /// The seeds that were asked for.
     pub seeds: Seeds,
+    /// What became of kept plans, told.
+    pub kept: String,
     /// What they came to.
     pub tally: &'a Tally,
     /// What is to be told before them, a line each.
@@ -52,7 +54,8 @@ impl Summary<'_> {
         let typed = self.changes.typed();
         format!(
             "{name}   seeds {seeds}  {typed}  {done} of {all} in {seconds:.1} s   {verdict}\n\n\
-             {}  results    {}\n\n",
+             {}{}  results    {}\n\n",
+            self.kept,
             self.body(paint),
             kept.display()
         )

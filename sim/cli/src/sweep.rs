@@ -9,6 +9,8 @@
 //! short by that says so, and fails (exit 8) if it has not finished `ci.seeds` seeds: a slow day is no pass.
 //! Typed again, it goes on where it was cut.
 //!
+//! Kept plans of the scenario come first (`kept`): one that still fails fails the sweep.
+//!
 //! In JSON one line per seed, in their order: the object that `run` prints with `cure` null, and `again` if
 //! it was run twice; and then the summary (`tally`). A seed that the machinery itself could not run has the
 //! verdict `unknown` and no digest.
@@ -27,6 +29,7 @@ use serde_json::{Value, json};
 use crate::args::{Format, Sweep};
 use crate::fleet::{Fleet, News};
 use crate::interrupt::Interrupt;
+use crate::kept::{self, Replayed};
 use crate::ledger::{Foreign, Ledger, Lines, contents, envelope, sum};
 use crate::process::Launch;
 use crate::progress::Progress;
@@ -35,7 +38,7 @@ use crate::seeds::Seeds;
 use crate::session::{Failure, Session, worst};
 use crate::summary::Summary;
 use crate::tally::Tally;
-use crate::terminal::{err, out};
+use crate::terminal::{Paint, err, out};
 
 /// The word for all scenarios.
 const ALL: &str = "all";
@@ -53,6 +56,7 @@ struct Order<'a> {
 /// A sweep as it goes: shared with the interrupt, which may have to speak for it.
 struct Board {
     asked: String,
+    replayed: Vec<Replayed>,
     program: &'static str,
     scenario: Arc<Scenario>,
     args: Arc<Sweep>,
@@ -142,7 +146,7 @@ impl Order<'_> {
         if let Err(failure) = board.ledger.tidy() {
             return Err(board.give_up(failure));
         }
-        let code = board.tally.exit_code(&self.scenario);
+        let code = worst([board.tally.exit_code(&self.scenario), kept::code(&board.replayed)]);
         board.finish(code);
         Ok(code)
     }
@@ -168,6 +172,7 @@ impl Order<'_> {
         }
         Ok(Board {
             asked: self.asked.clone(),
+            replayed: kept::replay(self.session, &self.asked, &self.scenario)?,
             program: self.session.registry.program(),
             scenario: self.scenario.clone(),
             args: Arc::new(self.args.clone()),
@@ -290,8 +295,13 @@ impl Board {
         self.progress.clear();
         let seconds = self.begun.elapsed().as_secs_f64();
         out(&match self.args.format {
-            Format::Json => format!("{}\n", self.tally.summary(&self.scenario, seconds, code)),
+            Format::Json => {
+                let mut summary = self.tally.summary(&self.scenario, seconds, code);
+                summary["summary"]["kept"] = kept::json(&self.replayed);
+                format!("{summary}\n")
+            }
             Format::Human => Summary {
+                kept: kept::told(&self.replayed, Paint::stdout()),
                 asked: &self.asked,
                 program: self.program,
                 scenario: &self.scenario,

@@ -21,7 +21,7 @@ use crate::branch::Branch;
 use crate::event::KernelEvent;
 use crate::fault::Fault;
 use crate::outcome::{Class, Violation};
-use crate::plan::{Drawn, Fired};
+use crate::plan::{Drawn, Fired, Mask, Sky};
 use crate::registry::Boot;
 use crate::task::{contained, spawn};
 use crate::workload::Load;
@@ -51,7 +51,9 @@ pub(crate) struct Setup {
     pub duration_ns: Time,
     pub settle_ns: Time,
     pub blackout: bool,
-    pub skipped: Arc<Vec<(u64, u64)>>,
+    pub mask: Arc<Mask>,
+    pub sky: Sky,
+    pub until: Option<Time>,
     /// Where the run leaves its seed's draws; lines from `fork_from` on are armed then and not before.
     pub fork: Option<Branch>,
     pub fork_from: usize,
@@ -110,6 +112,9 @@ impl Engine {
             }
             // A phase event at the very start arms the engine once it has a waker.
             world.schedule(0, Due::Phase);
+            if let Some(at) = setup.until {
+                world.schedule(at, Due::Phase);
+            }
         }
         let armed = 0..setup.fork_from;
         Engine {

@@ -10,6 +10,7 @@ use crate::Time;
 use crate::check::{Check, Fact, Finding, Measure, View};
 use crate::event::{ClientEvent, KernelEvent, OpEnd};
 use crate::outcome::{Line, Violation};
+use crate::plan::Op;
 use crate::registry::Claim;
 use crate::world::World;
 
@@ -23,6 +24,8 @@ const LINE_BYTES: u64 = 128;
 pub enum Trace {
     /// Nothing: sweeps.
     Off,
+    /// Which operations were asked for, and nothing else: shrinking.
+    Ops,
     /// What a story is made of.
     Short,
     /// Everything.
@@ -70,6 +73,8 @@ pub struct History {
     pub(crate) violations: Vec<Violation>,
     /// A check was violated that nobody expected to be.
     pub(crate) unsafe_seen: bool,
+    /// Operations that were asked for, where they are written down.
+    pub(crate) asked: Vec<Op>,
     pub(crate) trace: Vec<Line>,
     level: Trace,
     /// Whether the plan's triggers listen: during the load.
@@ -100,6 +105,7 @@ impl History {
             role_since: vec![0; hosts],
             violations: Vec::new(),
             unsafe_seen: false,
+            asked: Vec::new(),
             trace: Vec::new(),
             level,
             armed: false,
@@ -165,8 +171,12 @@ impl History {
 
     fn note_kernel(&mut self, host: usize, event: &dyn Event) {
         let any: &dyn std::any::Any = event;
-        if let Some(ClientEvent::Returned { end: OpEnd::Ok, .. }) = any.downcast_ref() {
-            self.acks += 1;
+        match any.downcast_ref() {
+            Some(ClientEvent::Returned { end: OpEnd::Ok, .. }) => self.acks += 1,
+            Some(ClientEvent::Invoked { client, op, .. }) if self.level == Trace::Ops => {
+                self.asked.push((*client, *op));
+            }
+            _ => {}
         }
         match any.downcast_ref() {
             Some(KernelEvent::Paused | KernelEvent::DiskStalled) => {
@@ -207,7 +217,7 @@ impl History {
             event.text()
         );
         let wanted = match self.level {
-            Trace::Off => false,
+            Trace::Off | Trace::Ops => false,
             Trace::Short => event.weight() >= Weight::Detail,
             Trace::Full => true,
         };

@@ -34,6 +34,7 @@ pub mod profile;
 pub mod registry;
 pub mod run;
 pub mod scenario;
+pub mod shrink;
 pub mod sweep;
 mod task;
 #[cfg(test)]

@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use crate::Time;
 use crate::check::Measure;
 use crate::digest::Entry;
-use crate::plan::{Drawn, Fired};
+use crate::plan::{Drawn, Fired, Op};
 use crate::world::Sight;
 
 /// The verdict on one run.
@@ -72,6 +72,18 @@ pub enum Class {
 }
 
 impl Class {
+    /// All there are.
+    pub const ALL: [Class; 8] = [
+        Class::Safety,
+        Class::Liveness,
+        Class::Panic,
+        Class::Nondeterminism,
+        Class::Livelock,
+        Class::Deadlock,
+        Class::Memory,
+        Class::Time,
+    ];
+
     /// As JSON names it.
     pub fn word(self) -> &'static str {
         match self {
@@ -213,6 +225,8 @@ pub struct Outcome {
     pub drawn: Vec<Drawn>,
     /// Lines of the plan as they acted; those that found nobody name no hosts.
     pub fired: Vec<Fired>,
+    /// Operations that clients asked for, in order, if the run was to write them down.
+    pub asked: Vec<Op>,
     /// The trace, if one was asked for.
     pub trace: Vec<Line>,
     /// When the `sometimes` that was asked for was first reached.

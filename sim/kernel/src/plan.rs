@@ -3,13 +3,17 @@
 //! *Drawn*: ranges and chances are resolved by draws keyed to the scenario's line; selectors such as
 //! `leader` and triggers such as `snapshot_started #2` are still symbolic. *Fired*: what happened, with
 //! hosts, time, trigger and the survivors of power losses. *Artifact*: fired lines and left-out operations
-//! as a file; replaying it under its seed, no draw decides whom a fault hits, when, or what survives.
+//! as a file; replaying it under its seed, no draw decides whom a fault hits, when, or what survives. An
+//! artifact that was shrunk may also calm the weather, end the load early, and wait for events again.
 
 mod artifact;
+mod mask;
 mod params;
 mod swarm;
 
-pub use artifact::artifact;
+pub use artifact::Expect;
+pub use mask::{Mask, Op};
+pub use params::simpler;
 pub use swarm::{Lasts, Swarm};
 
 use host::Rng;
@@ -354,6 +358,18 @@ pub struct Fired {
     pub survivors: Vec<(String, Vec<Survivor>)>,
     /// What its own draws are keyed by; the same however many lines stand before it.
     pub origin: (u64, u64),
+    /// An event for which the line of an artifact waits, instead of for a time.
+    pub when: Option<When>,
+}
+
+/// Where the delays of links and disks come from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Sky {
+    /// Each is drawn, as the profile spreads them.
+    #[default]
+    Drawn,
+    /// Each is the profile's median.
+    Calm,
 }
 
 /// A plan to run.
@@ -363,12 +379,18 @@ pub struct Plan {
     pub drawn: Vec<Drawn>,
     /// Lines that are given exactly.
     pub exact: Vec<Fired>,
-    /// Operations to leave out: (client, op).
-    pub skipped: Vec<(u64, u64)>,
+    /// Operations to leave out.
+    pub mask: Mask,
+    /// Where the delays of links and disks come from.
+    pub sky: Sky,
+    /// The load ends after so many nanoseconds, if the scenario does not end it sooner.
+    pub load: Option<Time>,
     /// Of an artifact: the scenario it belongs to.
     pub scenario: Option<String>,
     /// Of an artifact: the seed under which it acted.
     pub seed: Option<u64>,
+    /// Of a kept artifact: what came of it, and under what.
+    pub expect: Option<Expect>,
 }
 
 impl Plan {

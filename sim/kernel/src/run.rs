@@ -27,7 +27,7 @@ use crate::model::files::Files;
 use crate::model::link::LinkLaw;
 use crate::model::share::Share;
 use crate::outcome::{Class, FaultTally, Outcome, SymptomSeen, Verdict};
-use crate::plan::Plan;
+use crate::plan::{Plan, Sky};
 use crate::registry::{Claim, Registry};
 use crate::scenario::{Scenario, Symptom};
 use crate::task::{contain_panics, contained};
@@ -65,6 +65,8 @@ pub struct Options {
     pub window: Range<u64>,
     /// An instant at which the run ends and says how things stand.
     pub look_at: Option<Time>,
+    /// The run is given up at this virtual time, in nanoseconds, if it has no verdict by then.
+    pub until: Option<Time>,
     /// Other hash keys, another shell seed, another wall clock: what `verify` puts around a run.
     pub perturbed: bool,
 }
@@ -83,6 +85,7 @@ impl Options {
             reach: None,
             window: 0..0,
             look_at: None,
+            until: None,
             perturbed: false,
         }
     }
@@ -117,6 +120,7 @@ pub fn run(
     }
     let watches = watches(scenario, registry, &options.mute)?;
     let setup = Setup {
+        until: options.until,
         fork: options.branch,
         fork_from,
         look_at: options.look_at,
@@ -196,10 +200,12 @@ fn setup(
         loads,
         lines,
         boot_ns: nanos(scenario.head.boot),
-        duration_ns: nanos(scenario.head.duration),
+        duration_ns: nanos(scenario.head.duration).min(plan.load.unwrap_or(Time::MAX)),
         settle_ns: nanos(scenario.head.settle),
         blackout: scenario.blackout(),
-        skipped: Arc::new(plan.skipped.clone()),
+        mask: Arc::new(plan.mask.clone()),
+        sky: plan.sky,
+        until: None,
         fork: None,
         fork_from: plan.drawn.len() + plan.exact.len(),
         look_at: None,
@@ -279,8 +285,12 @@ fn build(scenario: &Scenario, options: &Options, draws: Draws, setup: &Setup) ->
     let handle = Handle::current();
     let nodes = scenario.cluster.hosts as usize;
     let hosts = nodes + setup.loads.len();
-    let mut world = World::new(time, draws, scenario.profile.clone(), nodes);
-    let hw = scenario.profile.hardware.clone();
+    let mut profile = scenario.profile.clone();
+    if setup.sky == Sky::Calm {
+        profile.hardware.calm();
+    }
+    let hw = profile.hardware.clone();
+    let mut world = World::new(time, draws, profile, nodes);
     let retransmit_ns = nanos(hw.link_retransmit);
     let law = LinkLaw {
         latency: hw.link_latency.clone(),
@@ -423,6 +433,7 @@ fn judge(
         drawn: plan.drawn,
         fired: report.fired.into_iter().map(|(_, fired)| fired).collect(),
         violations: history.violations,
+        asked: history.asked,
         trace: history.trace,
         reached_at: history.reached_at,
         entries: world.digest.take_entries(),

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use host::{Host, Members};
 
 use crate::event::{ClientEvent, OpEnd};
+use crate::plan::Mask;
 
 /// A boxed future of a client.
 pub type ClientFuture = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -41,13 +42,13 @@ pub struct Client {
     /// The cluster.
     pub members: Members,
     /// Operations that the plan leaves out.
-    pub(crate) skipped: Arc<Vec<(u64, u64)>>,
+    pub(crate) mask: Arc<Mask>,
 }
 
 impl Client {
     /// Whether the plan leaves this operation out (an artifact that was shrunk).
     pub fn skips(&self, op: u64) -> bool {
-        self.skipped.contains(&(self.number, op))
+        self.mask.skips(self.number, op)
     }
 
     /// Records a request.

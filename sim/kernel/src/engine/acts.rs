@@ -29,7 +29,8 @@ impl Engine {
                 control.replay = Some(fired.survivors.clone());
                 let names = &control.world.names;
                 let hosts = fired.hosts.iter().filter_map(|n| names.get(n).copied()).collect();
-                (hosts, Fired { survivors: Vec::new(), ..fired.clone() })
+                let at = if fired.when.is_some() { at } else { fired.at };
+                (hosts, Fired { survivors: Vec::new(), at, ..fired.clone() })
             }
             PlanLine::Drawn(drawn) => {
                 let hosts = select(&mut control, &history, &drawn.on, there);
@@ -42,8 +43,9 @@ impl Engine {
                     _ => drawn.when.show(),
                 };
                 let (lasts, origin, survivors) = (drawn.lasts, drawn.origin, Vec::new());
+                let (hit, when) = (names, None);
                 let fired =
-                    Fired { kind, params, hosts: names, at, trigger, lasts, survivors, origin };
+                    Fired { kind, params, hosts: hit, at, trigger, lasts, survivors, origin, when };
                 (hosts, fired)
             }
         };

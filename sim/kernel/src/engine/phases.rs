@@ -34,7 +34,7 @@ impl Engine {
             let world = self.shared.world();
             (world.now(), world.stop, world.clients_left)
         };
-        if stop {
+        if stop || self.setup.until.is_some_and(|until| now >= until) {
             self.stage = Stage::Over;
             return;
         }
@@ -69,23 +69,23 @@ impl Engine {
     /// before the branch began is not done.
     fn arm(&self, world: &mut World, history: &mut History, now: Time) {
         for line in self.armed.clone() {
-            match &self.setup.lines[line].0 {
-                PlanLine::Exact(fired) => {
-                    world.schedule(fired.at.max(now), Due::Fire { line, there: None });
+            let (when, at) = match &self.setup.lines[line].0 {
+                PlanLine::Exact(fired) => (fired.when.as_ref(), fired.at.max(now)),
+                PlanLine::Drawn(drawn) => (Some(&drawn.when), now),
+            };
+            match when {
+                Some(When::Event { word, on, nth, after }) => {
+                    let (word, left, after) = (word.clone(), *nth, *after);
+                    let on = on.as_ref().and_then(|n| world.names.get(n).copied());
+                    history.triggers.push(Trigger { line, word, on, left, after });
                 }
-                PlanLine::Drawn(drawn) => match &drawn.when {
-                    When::At(after) => {
-                        let at = self.load_from + after;
-                        if at >= now {
-                            world.schedule(at, Due::Fire { line, there: None });
-                        }
+                Some(When::At(after)) => {
+                    let at = self.load_from + after;
+                    if at >= now {
+                        world.schedule(at, Due::Fire { line, there: None });
                     }
-                    When::Event { word, on, nth, after } => {
-                        let (word, left, after) = (word.clone(), *nth, *after);
-                        let on = on.as_ref().and_then(|n| world.names.get(n).copied());
-                        history.triggers.push(Trigger { line, word, on, left, after });
-                    }
-                },
+                }
+                None => world.schedule(at, Due::Fire { line, there: None }),
             }
         }
     }
@@ -135,7 +135,7 @@ impl Engine {
                 number: number as u64,
                 index: number as u64 - first,
                 members: members.clone(),
-                skipped: self.setup.skipped.clone(),
+                mask: self.setup.mask.clone(),
             };
             let work = act(load, client);
             let shared = self.shared.clone();

@@ -64,6 +64,20 @@ pub(super) fn draw(rng: &mut Rng, text: &str) -> String {
     }
 }
 
+/// Simpler values than a number: a quarter, a half, and one with a single digit. None for what is no number.
+/// A quantity without a unit is a count, and stays what it is where it is 1 or less.
+pub fn simpler(text: &str) -> Vec<String> {
+    let Some((value, show)) = KINDS.iter().find_map(|(read, show)| Some((read(text)?, *show)))
+    else {
+        return Vec::new();
+    };
+    let digit = 10u64.pow(value.checked_ilog10().unwrap_or(0));
+    let mut values = vec![value / 4, value / 2, value / digit * digit];
+    values.retain(|v| *v > 0 && *v < value);
+    values.dedup();
+    values.into_iter().map(show).collect()
+}
+
 /// `; did you mean ...?`, if a word is near enough to be meant.
 pub(super) fn hint<'a>(word: &str, words: impl IntoIterator<Item = &'a str>) -> String {
     nearest(word, words).map_or(String::new(), |w| format!("; did you mean `{w}`?"))
