@@ -9,34 +9,54 @@ use std::sync::Arc;
 use kernel::fault::{Control, Fault};
 use kernel::registry::Word;
 
+mod clock_coarse;
 mod clock_drift;
 mod clock_step;
+mod clock_strobe;
+mod clock_suspended;
+mod cpu_steal;
 mod crash;
+mod crash_loop;
 mod disk_full;
 mod disk_slow;
 mod disk_stall;
+mod ids_duplicated;
 mod link_lossy;
 mod link_slow;
 mod network_partition;
 mod pause;
 mod power_loss;
+mod rack_power_loss;
+mod retry_storm;
 mod stop;
+mod task_panic;
+mod timers_late;
 
 /// Every fault.
 pub fn words() -> Vec<Word<Arc<dyn Fault>>> {
     vec![
+        clock_coarse::word(),
         clock_drift::word(),
         clock_step::word(),
+        clock_strobe::word(),
+        clock_suspended::word(),
+        cpu_steal::word(),
         crash::word(),
+        crash_loop::word(),
         disk_full::word(),
         disk_slow::word(),
         disk_stall::word(),
+        ids_duplicated::word(),
         link_lossy::word(),
         link_slow::word(),
         network_partition::word(),
         pause::word(),
         power_loss::word(),
+        rack_power_loss::word(),
+        retry_storm::word(),
         stop::word(),
+        task_panic::word(),
+        timers_late::word(),
     ]
 }
 

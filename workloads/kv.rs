@@ -12,9 +12,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use host::Rng;
+use host::settings::Word as Choice;
 use host::unit::{Size, Span, nanos};
 use kernel::workload::Client;
-use store::client::{Client as Store, Found};
+use store::client::{Client as Store, Found, Manners, Pauses, Twice};
 
 /// Where values may begin in the pool.
 const STARTS: usize = 4 << 20;
@@ -76,9 +77,24 @@ pub(crate) fn ops(client: u64, clients: u64, count: u64) -> impl Iterator<Item =
     (client..count).step_by(clients as usize)
 }
 
-/// The client library for a client.
-pub(crate) fn dial(client: &Client) -> Store {
-    Store::new(client.host.clone(), client.members.clone(), client.number)
+/// The client library for a client, with the manners of its load. While faults urge the client to others
+/// it has those; a client that is hurried makes no pauses.
+pub(crate) fn dial(client: &Client, usual: Manners) -> Store {
+    let urged = client.clone();
+    let ways = move || {
+        let urges = urged.urges();
+        let pauses = if urges.hurry.is_some() { Pauses::None } else { usual.pauses };
+        let twice = urges.repeat.map(|(after, elsewhere)| Twice { after, elsewhere });
+        Manners { each: urges.hurry.or(usual.each), pauses, twice }
+    };
+    Store::new(client.host.clone(), client.members.clone(), client.number).behaving(ways)
+}
+
+/// What a load's parameters `attempt` and `backoff` say; an attempt of no time has the usual one.
+pub(crate) fn manners(attempt: Duration, backoff: Choice) -> Manners {
+    let each = (!attempt.is_zero()).then_some(attempt);
+    let pauses = if backoff.0 == "off" { Pauses::None } else { Pauses::Growing };
+    Manners { each, pauses, twice: None }
 }
 
 /// The number by which a value is recognised.
@@ -129,7 +145,7 @@ impl Ledger {
 
     /// Reads back, for this client, the keys that it asked for first; each for at most `within`.
     pub(crate) async fn read_back(&self, client: &Client, within: Duration) {
-        let mut store = dial(client);
+        let mut store = dial(client, Manners::default());
         let all = self.lock().keys.clone();
         for (key, _) in all.iter().filter(|(_, reader)| **reader == client.number) {
             match store.get(key.as_bytes(), within).await {

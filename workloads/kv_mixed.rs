@@ -18,11 +18,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use host::Rng;
+use host::settings::Word as Choice;
 use host::unit::{Ratio, Size, Span};
 use kernel::event::OpEnd;
 use kernel::registry::{Word, workload};
 use kernel::workload::{Client, ClientFuture, Load, Workload};
-use store::client::{Client as Store, Found, Item, Listing, Outcome};
+use store::client::{Client as Store, Found, Item, Listing, Manners, Outcome};
 
 use crate::kv::{self, Ledger, value_id};
 
@@ -46,6 +47,11 @@ host::settings! {
         stagger: Duration = "20ms", "0ns..1h";
         /// How long an operation is tried.
         within: Duration = "10s", "1ms..1h";
+        /// How long each attempt at it waits for its answer; 0: a quarter of the whole, and half a
+        /// second at least.
+        attempt: Duration = "0ns", "0ns..1h";
+        /// Whether there are pauses between attempts, which grow, or the next one comes at once.
+        backoff: Choice = "on", "on|off";
         /// The share of operations that read a key.
         gets: Ratio = "30%", "0%..100%";
         /// The share that delete a key.
@@ -110,6 +116,10 @@ enum Kind {
 const SLICE: u64 = 16;
 
 impl Params {
+    fn manners(&self) -> Manners {
+        kv::manners(self.attempt, self.backoff.clone())
+    }
+
     fn shares(&self) -> [(Kind, Ratio); 5] {
         [
             (Kind::Get, self.gets),
@@ -308,7 +318,7 @@ fn reached(keys: &[String], items: &[Item], more: bool) -> usize {
 impl Load for MixedLoad {
     fn load(self: Arc<Self>, client: Client) -> ClientFuture {
         Box::pin(async move {
-            let store = kv::dial(&client);
+            let store = kv::dial(&client, self.params.manners());
             let mut worker = Worker { load: &self, client: &client, store, seen: BTreeMap::new() };
             kv::begin(&client, self.params.stagger).await;
             let ops = kv::ops(client.index, self.params.clients, self.params.count);

@@ -20,7 +20,7 @@ use host::unit::{Size, Span};
 use kernel::event::OpEnd;
 use kernel::registry::{Word, workload};
 use kernel::workload::{Client, ClientFuture, Load, Workload};
-use store::client::{Client as Store, Outcome};
+use store::client::{Client as Store, Manners, Outcome};
 
 use crate::kv::{self, Ledger, value_id};
 
@@ -46,6 +46,17 @@ host::settings! {
         stagger: Duration = "20ms", "0ns..1h";
         /// How long an operation is tried.
         within: Duration = "10s", "1ms..1h";
+        /// How long each attempt at it waits for its answer; 0: a quarter of the whole, and half a
+        /// second at least.
+        attempt: Duration = "0ns", "0ns..1h";
+        /// Whether there are pauses between attempts, which grow, or the next one comes at once.
+        backoff: Choice = "on", "on|off";
+    }
+}
+
+impl Params {
+    fn manners(&self) -> Manners {
+        kv::manners(self.attempt, self.backoff.clone())
     }
 }
 
@@ -125,7 +136,7 @@ impl Load for KvLoad {
     fn load(self: Arc<Self>, client: Client) -> ClientFuture {
         Box::pin(async move {
             let host = client.host.clone();
-            let mut store = kv::dial(&client);
+            let mut store = kv::dial(&client, self.params.manners());
             kv::begin(&client, self.params.stagger).await;
             let ops = kv::ops(client.index, self.params.clients, self.params.count);
             for op in ops {

@@ -2,6 +2,9 @@
 //! leads; redirections followed, the next node tried after an error, pauses that grow and vary so
 //! that a crowd does not come back at once. A request is sent again until somebody gives a definite
 //! answer or time is over; whether that is harmless is the business of whoever asks.
+//!
+//! `Manners` say otherwise where somebody wants that: another time for each attempt, no pauses, a
+//! copy of every request. Nobody reads what comes back to a copy.
 
 use std::io;
 use std::time::Duration;
@@ -19,6 +22,42 @@ const PAUSE_MAX: Duration = Duration::from_millis(160);
 /// The least time that a node has for its answer before another is asked; else it has a quarter of
 /// the whole.
 const TRY: Duration = Duration::from_millis(500);
+
+/// The pause of a client that makes none: its own work between two attempts.
+const NO_PAUSE: Duration = Duration::from_millis(2);
+
+/// What a client does between two attempts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Pauses {
+    /// It waits, longer from time to time.
+    #[default]
+    Growing,
+    /// It asks again at once.
+    None,
+}
+
+/// A request that is sent once more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Twice {
+    /// How long after the first.
+    pub after: Duration,
+    /// Whether to another node.
+    pub elsewhere: bool,
+}
+
+/// How a client goes about getting an answer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Manners {
+    /// How long an attempt may take; else a quarter of the whole time, and half a second at least.
+    pub each: Option<Duration>,
+    /// What it does between attempts.
+    pub pauses: Pauses,
+    /// Whether each request is sent twice.
+    pub twice: Option<Twice>,
+}
+
+/// Says how to go about the next attempt.
+pub(crate) type Ways = Box<dyn Fn() -> Manners + Send + Sync>;
 
 /// How long there is for an operation.
 #[derive(Clone, Copy, Debug)]
@@ -68,13 +107,16 @@ pub(crate) struct Asker {
     requests: u64,
     /// Attempts in a row that brought nothing.
     vain: u32,
+    pub(crate) ways: Option<Ways>,
+    manners: Manners,
 }
 
 impl Asker {
     pub(crate) fn new(host: Host, members: Members, id: u64) -> Asker {
         assert!(!members.all.is_empty(), "a client needs somebody to ask");
         let target = (id % members.all.len() as u64) as usize;
-        Asker { host, members, id, target, link: None, requests: 0, vain: 0 }
+        let (ways, manners) = (None, Manners::default());
+        Asker { host, members, id, target, link: None, requests: 0, vain: 0, ways, manners }
     }
 
     pub(crate) fn patience(&self, within: Duration) -> Patience {
@@ -148,6 +190,11 @@ impl Asker {
     }
 
     async fn pause(&mut self, patience: Patience) {
+        if self.manners.pauses == Pauses::None {
+            self.vain += 1;
+            let clock = self.host.clock();
+            return clock.sleep_until(patience.until.min(clock.now() + NO_PAUSE)).await;
+        }
         let usual = (PAUSE * (1 << self.vain.min(3))).min(PAUSE_MAX);
         self.vain += 1;
         let (least, most) = (usual / 2, usual * 3 / 2);
@@ -166,6 +213,7 @@ impl Asker {
     async fn attempt(&mut self, request: &Request, patience: Patience) -> Result<Reply, Missed> {
         self.requests += 1;
         let id = self.requests;
+        self.manners = self.ways.as_ref().map_or(self.manners, |ways| ways());
         self.connect(patience).await.map_err(Missed::Unsent)?;
         let (mut tx, mut rx) = self.link.take().expect("connected above");
         let exchange = async {
@@ -178,7 +226,10 @@ impl Asker {
                 }
             }
         };
-        let within = self.left(patience).min(patience.each);
+        let within = self.left(patience).min(self.manners.each.unwrap_or(patience.each));
+        if let Some(twice) = self.manners.twice {
+            self.send_copy(twice, id, request);
+        }
         match self.host.clock().within(within, exchange).await {
             Some(Ok(reply)) => {
                 self.link = Some((tx, rx));
@@ -190,6 +241,25 @@ impl Asker {
                 Err(Missed::Sent(io::Error::new(io::ErrorKind::TimedOut, "no reply in time")))
             }
         }
+    }
+
+    /// Sends the request a second time, under the same number, by a task of its own.
+    fn send_copy(&self, twice: Twice, id: u64, request: &Request) {
+        let nodes = &self.members.all;
+        let to = (self.target + usize::from(twice.elsewhere)) % nodes.len();
+        let (addr, frame) = (nodes[to].client_addr.clone(), encode_request(id, request));
+        let host = self.host.clone();
+        let copy = async move {
+            let clock = host.clock();
+            clock.sleep(twice.after).await;
+            let Ok(conn) = host.net().dial(&addr, DIAL, Style::Stream).await else { return };
+            let (mut tx, mut rx) = conn.split();
+            if tx.send(CLIENT, frame).await.is_ok() {
+                // Closed before its answer, it might be reset before it is read.
+                let _ = clock.within(TRY, rx.recv()).await;
+            }
+        };
+        drop(self.host.thread("copies").spawn("client_copy", copy));
     }
 
     async fn connect(&mut self, patience: Patience) -> io::Result<()> {

@@ -18,6 +18,7 @@ use bytes::Bytes;
 use host::{Host, Members};
 
 use crate::ask::{Asked, Asker, Met, Patience};
+pub use crate::ask::{Manners, Pauses, Twice};
 use crate::command::{Act, By, MAX_KEY};
 pub use crate::wire::Item;
 use crate::wire::{Reply, Request};
@@ -119,6 +120,12 @@ impl Client {
     /// If there are no members.
     pub fn new(host: Host, members: Members, id: u64) -> Client {
         Client { asker: Asker::new(host, members, id), id, session: None }
+    }
+
+    /// A client that asks before each attempt how to go about it.
+    pub fn behaving(mut self, ways: impl Fn() -> Manners + Send + Sync + 'static) -> Client {
+        self.asker.ways = Some(Box::new(ways));
+        self
     }
 
     /// The client's number.

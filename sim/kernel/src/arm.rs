@@ -92,7 +92,7 @@ impl Arm for SimArm {
 
     fn now(&self) -> Mono {
         let world = self.shared.world_if_any();
-        world.map_or(Mono(0), |w| w.hosts[self.host].clock.mono(w.now()))
+        world.map_or(Mono(0), |mut w| w.read_mono(self.host))
     }
 
     fn wall(&self) -> Wall {

@@ -28,6 +28,17 @@ impl Fact<'_> {
     }
 }
 
+/// When the run passed from phase to phase; `None` until it does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Instants {
+    /// The load began.
+    pub load_began: Option<Time>,
+    /// Every fault was over.
+    pub healed: Option<Time>,
+    /// The load ended: with the heal, unless the scenario has a `recovery`.
+    pub load_ended: Option<Time>,
+}
+
 /// What a check may ask of the machinery.
 pub struct View<'a> {
     pub(crate) world: &'a World,
@@ -43,6 +54,16 @@ impl View<'_> {
     /// How many hosts run the node under test; they are hosts `0..nodes`.
     pub fn nodes(&self) -> usize {
         self.world.nodes
+    }
+
+    /// When the run passed from phase to phase.
+    pub fn instants(&self) -> Instants {
+        self.world.instants
+    }
+
+    /// How many tasks the host's process has.
+    pub fn tasks(&self, host: usize) -> usize {
+        self.world.hosts[host].tasks.len()
     }
 
     /// A host's name.
@@ -88,7 +109,7 @@ impl View<'_> {
 
     /// The virtual time at which the host's monotonic clock shows `mono_ns`, if it goes on as it goes now.
     pub fn true_time(&self, host: usize, mono_ns: u64) -> Time {
-        self.world.hosts[host].clock.true_time(Mono(mono_ns))
+        self.world.true_time(host, Mono(mono_ns))
     }
 
     /// The boot of the host's process, counted from 1.

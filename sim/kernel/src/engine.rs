@@ -1,7 +1,7 @@
 //! The engine: madsim's main future. It handles what is due, moves the run through its phases, lets the
 //! plan act, and sleeps until the next event.
 //!
-//! Phases: boot, load (with the plan's faults), heal, settle, blackout (only with `acked_durable`), judge.
+//! Phases: boot, load (with the plan's faults), heal, recovery (load without faults), settle, blackout (only with `acked_durable`), judge.
 //! While faults are on nothing bad may happen; once everything is healed, something good must happen within
 //! `settle`, and if it does not, the verdict says what is awaited and by whom.
 
@@ -49,6 +49,8 @@ pub(crate) struct Setup {
     pub lines: Vec<(PlanLine, Arc<dyn Fault>)>,
     pub boot_ns: Time,
     pub duration_ns: Time,
+    /// For so long clients go on after the heal.
+    pub recovery_ns: Time,
     pub settle_ns: Time,
     pub blackout: bool,
     pub mask: Arc<Mask>,
@@ -72,11 +74,26 @@ pub(crate) struct Report {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
     Boot,
-    Load { until: Time },
-    Settle { from: Time, until: Time },
-    Dark { until: Time },
-    Return { until: Time },
-    ReadBack { until: Time },
+    Load {
+        until: Time,
+    },
+    /// Healed, and still under load.
+    Recovery {
+        until: Time,
+    },
+    Settle {
+        from: Time,
+        until: Time,
+    },
+    Dark {
+        until: Time,
+    },
+    Return {
+        until: Time,
+    },
+    ReadBack {
+        until: Time,
+    },
     Over,
 }
 
@@ -159,10 +176,15 @@ impl Engine {
                 drop(world);
                 self.fire(at, line, there);
             }
+            Due::FaultAgain { line, number } => {
+                drop(world);
+                self.again(at, line, number);
+            }
             Due::FaultEnd { line } => {
                 drop(world);
                 self.end_line(line);
             }
+            Due::CoreBack { host, boot, thread } => w.core_back(host, boot, thread),
             Due::Phase => {
                 drop(world);
                 self.step();
@@ -199,7 +221,7 @@ impl Engine {
         let (boot, name, members) = {
             let mut world = self.shared.world();
             let machine = &mut world.hosts[host];
-            if machine.live || !machine.powered || machine.downs > 0 || machine.refused {
+            if machine.live || !machine.powered || !machine.downs.is_empty() || machine.refused {
                 return;
             }
             machine.excused = false;
@@ -312,7 +334,7 @@ impl World {
         if asked {
             self.effects[line] += 1;
             // The fault that asked may have ended while the node still stopped.
-            if self.hosts[host].downs == 0 {
+            if self.hosts[host].downs.is_empty() {
                 self.boot(host);
             }
         }

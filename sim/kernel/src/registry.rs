@@ -15,6 +15,7 @@ use crate::check::Check;
 use crate::event::{ClientEvent, KernelEvent};
 use crate::fault::Fault;
 use crate::workload::Workload;
+use crate::world::Moment;
 
 /// Values as written, by key. Which keys there may be, the word's fields say.
 pub type Params = BTreeMap<String, String>;
@@ -203,7 +204,8 @@ impl Registry {
     /// Every event that a trigger can wait for.
     pub fn event_words(&self) -> Vec<&'static str> {
         let nodes = self.nodes.iter().flat_map(|n| n.events.concat());
-        let kernel = KernelEvent::WORDS.iter().chain(ClientEvent::WORDS).copied();
+        let kernel =
+            KernelEvent::WORDS.iter().chain(Moment::WORDS).chain(ClientEvent::WORDS).copied();
         nodes.chain(kernel).collect()
     }
 

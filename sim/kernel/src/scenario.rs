@@ -28,7 +28,9 @@ host::settings! {
         profile: Text = "";
         /// The load ends when it is done, or at this time.
         duration: Duration = "60s", "1ms..24h";
-        /// After everything is healed, what must come about has so long to do so.
+        /// After everything is healed, clients go on for so long, or until they are done.
+        recovery: Duration = "0ns", "0ns..24h";
+        /// After everything is healed, and the load has ended, what must come about has so long to do so.
         settle: Duration = "10s", "1ms..24h";
         /// From the start to the load.
         boot: Duration = "1s", "0ns..1h";

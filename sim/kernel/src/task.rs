@@ -92,11 +92,15 @@ impl Future for Wrapper {
                 return Poll::Ready(());
             }
             Gate::Wait => return Poll::Pending,
-            Gate::Run => {}
+            Gate::Run | Gate::Panic => {}
         }
+        let doomed = matches!(gate, Gate::Panic);
         let mut slot = self.cell.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(future) = slot.as_mut() else { return Poll::Ready(()) };
-        let polled = contained(|| future.as_mut().poll(cx));
+        let polled = contained(|| {
+            assert!(!doomed, "a fault made this task panic");
+            future.as_mut().poll(cx)
+        });
         let mut end = None;
         let outcome = match polled {
             Ok(Poll::Pending) => Poll::Pending,

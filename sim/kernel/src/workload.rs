@@ -5,11 +5,13 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use host::{Host, Members};
 
 use crate::event::{ClientEvent, OpEnd};
 use crate::plan::Mask;
+use crate::world::Shared;
 
 /// A boxed future of a client.
 pub type ClientFuture = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -30,6 +32,51 @@ pub trait Load: Send + Sync {
     fn read_back(self: Arc<Self>, client: Client) -> ClientFuture;
 }
 
+/// What a fault urges a client to, for as long as it lasts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Urge {
+    /// Wait no longer than this for an answer, and then ask again at once.
+    Hurry {
+        /// How long to wait.
+        within: Duration,
+    },
+    /// Send every request twice, under one number.
+    Repeat {
+        /// How long after the first.
+        after: Duration,
+        /// Whether the second goes to another node.
+        elsewhere: bool,
+    },
+}
+
+/// What all faults together urge a client to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Urges {
+    /// The shortest time that it is to wait for an answer before it asks again at once.
+    pub hurry: Option<Duration>,
+    /// Send every request twice: how long after the first, the shortest counts, and whether to another
+    /// node.
+    pub repeat: Option<(Duration, bool)>,
+}
+
+impl Urges {
+    fn of(all: impl Iterator<Item = Urge>) -> Urges {
+        let mut urges = Urges::default();
+        for urge in all {
+            match urge {
+                Urge::Hurry { within } => {
+                    urges.hurry = Some(urges.hurry.map_or(within, |least| least.min(within)));
+                }
+                Urge::Repeat { after, elsewhere } => {
+                    let one = (after, elsewhere);
+                    urges.repeat = Some(urges.repeat.map_or(one, |least| least.min(one)));
+                }
+            }
+        }
+        urges
+    }
+}
+
 /// One client: its machine, its number, and the cluster it talks to.
 #[derive(Clone)]
 pub struct Client {
@@ -43,12 +90,26 @@ pub struct Client {
     pub members: Members,
     /// Operations that the plan leaves out.
     pub(crate) mask: Arc<Mask>,
+    pub(crate) shared: Arc<Shared>,
+    /// Among the run's hosts.
+    pub(crate) at: usize,
 }
 
 impl Client {
     /// Whether the plan leaves this operation out (an artifact that was shrunk).
     pub fn skips(&self, op: u64) -> bool {
         self.mask.skips(self.number, op)
+    }
+
+    /// To what faults urge this client now. To ask is to follow: it is an effect of the latest of them.
+    pub fn urges(&self) -> Urges {
+        let Some(mut world) = self.shared.world_if_any() else { return Urges::default() };
+        let world = &mut *world;
+        let urges = &world.hosts[self.at].strain.urges;
+        if let Some(line) = urges.latest() {
+            world.effects[line] += 1;
+        }
+        Urges::of(urges.all())
     }
 
     /// Records a request.

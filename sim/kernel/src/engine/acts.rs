@@ -2,12 +2,11 @@
 //! was fired; later it ends.
 //! What it draws is keyed by the scenario's line, so that no other line can shift it.
 
-use host::Rng;
-
 use super::{Engine, PlanLine, Stage};
 use crate::Time;
 use crate::event::KernelEvent;
 use crate::fault::Control;
+use crate::model::files::Survivor;
 use crate::plan::{Fired, Selector, When};
 use crate::world::{Due, World};
 
@@ -21,9 +20,7 @@ impl Engine {
         let mut world = shared.world();
         let history = shared.history();
         let (plan, fault) = &self.setup.lines[line];
-        let rng = fire_rng(&world, plan, 0);
-        let mut control =
-            Control { world: &mut world, line, rng, replay: None, survivors: Vec::new() };
+        let mut control = Control::new(&mut world, line, key(plan), BEGIN);
         let (hosts, mut fired) = match plan {
             PlanLine::Exact(fired) => {
                 control.replay = Some(fired.survivors.clone());
@@ -56,14 +53,14 @@ impl Engine {
             return;
         }
         let text = fault.begin(&mut control, &hosts);
-        fired.survivors = control
-            .survivors
-            .iter()
-            .map(|(host, list)| (control.world.hosts[*host].name.clone(), list.clone()))
-            .collect();
+        let (survivors, agains) = (control.survivors, control.agains);
+        fired.survivors = named(&world, survivors);
         if fired.lasts > 0 {
             let at = fired.at + fired.lasts;
             world.schedule(at, Due::FaultEnd { line });
+        }
+        for (after, number) in agains {
+            world.schedule(at + after, Due::FaultAgain { line, number });
         }
         // The plan's act stands before what it did.
         let kind = fired.kind.clone();
@@ -72,25 +69,54 @@ impl Engine {
         self.active.push((line, hosts));
     }
 
+    /// A line of the plan acts again, if it still lasts.
+    pub(super) fn again(&mut self, at: Time, line: usize, number: u64) {
+        let Some((_, hosts)) = self.active.iter().find(|(l, _)| *l == line) else { return };
+        let mut world = self.shared.world();
+        let (plan, fault) = &self.setup.lines[line];
+        let mut control = Control::new(&mut world, line, key(plan), AGAIN + number);
+        if let PlanLine::Exact(fired) = plan {
+            control.replay = Some(fired.survivors.clone());
+        }
+        fault.again(&mut control, hosts, number);
+        let (survivors, agains) = (control.survivors, control.agains);
+        let survivors = named(&world, survivors);
+        for (after, number) in agains {
+            world.schedule(at + after, Due::FaultAgain { line, number });
+        }
+        if let Some((_, fired)) = self.report.fired.iter_mut().find(|(l, _)| *l == line) {
+            fired.survivors.extend(survivors);
+        }
+    }
+
     /// A line of the plan ends.
     pub(super) fn end_line(&mut self, line: usize) {
         let Some(i) = self.active.iter().position(|(l, _)| *l == line) else { return };
         let (_, hosts) = self.active.remove(i);
         let mut world = self.shared.world();
-        let rng = fire_rng(&world, &self.setup.lines[line].0, 1);
-        let mut control =
-            Control { world: &mut world, line, rng, replay: None, survivors: Vec::new() };
+        let mut control = Control::new(&mut world, line, key(&self.setup.lines[line].0), END);
         self.setup.lines[line].1.end(&mut control, &hosts);
     }
 }
 
-/// The draws of one act: keyed by the scenario's line and not by what else was drawn.
-fn fire_rng(world: &World, plan: &PlanLine, step: u64) -> Rng {
+/// Steps of a line, by which its draws are keyed as well; acts in between have numbers of their own.
+const BEGIN: u64 = 0;
+const END: u64 = 1;
+const AGAIN: u64 = 2;
+
+/// What power losses left, by the names of the hosts.
+fn named(world: &World, survivors: Vec<(usize, Vec<Survivor>)>) -> Vec<(String, Vec<Survivor>)> {
+    let name = |(host, list): (usize, _)| (world.hosts[host].name.clone(), list);
+    survivors.into_iter().map(name).collect()
+}
+
+/// What a line's draws are keyed by: its place in the scenario, and not what else was drawn.
+fn key(plan: &PlanLine) -> u64 {
     let (spec, n) = match plan {
         PlanLine::Drawn(drawn) => drawn.origin,
         PlanLine::Exact(fired) => fired.origin,
     };
-    world.draws.stream("fire", spec << 32 | n, step)
+    spec << 32 | n
 }
 
 /// Resolves a selector against the moment.
@@ -108,7 +134,7 @@ fn select(
     let draw = |control: &mut Control<'_>, mut from: Vec<usize>, count: usize| {
         let mut out = Vec::new();
         while out.len() < count && !from.is_empty() {
-            let i = control.rng().below(from.len() as u64) as usize;
+            let i = control.rng.below(from.len() as u64) as usize;
             out.push(from.remove(i));
         }
         out.sort_unstable();

@@ -1,6 +1,6 @@
 //! The phases of a run, and what moves it from one to the next.
-//! Boot, load, settle, dark, return, read back: each has a time after which it ends, and a condition on which
-//! it ends early. The last three exist only where something was promised to outlive a blackout.
+//! Boot, load, recovery, settle, dark, return, read back: each has a time after which it ends, and a condition
+//! on which it ends early. The last three exist only where something was promised to outlive a blackout.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use crate::outcome::{Class, Violation};
 use crate::plan::When;
 use crate::registry::Claim;
 use crate::workload::{Client, ClientFuture, Load};
-use crate::world::{Due, World};
+use crate::world::{Due, Moment, World};
 
 /// A branch takes one more than its number, up to this, from what the executor draws from, so that tasks
 /// interleave otherwise in each.
@@ -41,6 +41,9 @@ impl Engine {
         match self.stage {
             Stage::Boot if now >= self.setup.boot_ns => self.start_load(now),
             Stage::Load { until } if clients_left == 0 || now >= until => self.heal(now),
+            Stage::Recovery { until } if clients_left == 0 || now >= until => {
+                self.enter_settle(now, "settle");
+            }
             Stage::Settle { from, until } => self.settle(now, from, until),
             Stage::Dark { until } if now >= until => self.power_on(now),
             Stage::Return { until } => self.wait_for_return(now, until),
@@ -56,6 +59,7 @@ impl Engine {
         self.enter(Stage::Load { until }, "load");
         {
             let mut world = self.shared.world();
+            world.instants.load_began = Some(now);
             let mut history = self.shared.history();
             history.armed = true;
             world.schedule(until, Due::Phase);
@@ -77,7 +81,11 @@ impl Engine {
                 Some(When::Event { word, on, nth, after }) => {
                     let (word, left, after) = (word.clone(), *nth, *after);
                     let on = on.as_ref().and_then(|n| world.names.get(n).copied());
-                    history.triggers.push(Trigger { line, word, on, left, after });
+                    let trigger = Trigger { line, word, on, left, after };
+                    match Moment::WORDS.contains(&trigger.word.as_str()) {
+                        true => world.moments.listen(trigger),
+                        false => history.triggers.push(trigger),
+                    }
                 }
                 Some(When::At(after)) => {
                     let at = self.load_from + after;
@@ -107,6 +115,7 @@ impl Engine {
         }
         world.drop_fires();
         history.triggers.clear();
+        world.moments.clear();
         self.armed = self.setup.fork_from..lines;
         if matches!(self.stage, Stage::Load { .. }) {
             let now = world.now();
@@ -136,6 +145,8 @@ impl Engine {
                 index: number as u64 - first,
                 members: members.clone(),
                 mask: self.setup.mask.clone(),
+                shared: self.shared.clone(),
+                at: host,
             };
             let work = act(load, client);
             let shared = self.shared.clone();
@@ -153,15 +164,16 @@ impl Engine {
         }
     }
 
-    /// Ends the load and every fault, and starts what is down.
+    /// Ends every fault and starts what is down; the load ends too, unless it is to go on for a while.
     fn heal(&mut self, now: Time) {
+        let goes_on = self.setup.recovery_ns > 0;
+        if !goes_on {
+            self.end_load(now);
+        }
         {
             let mut world = self.shared.world();
-            for task in &self.client_tasks {
-                world.cancel_task(*task);
-            }
-            world.clients_left = 0;
             world.drop_plan();
+            world.instants.healed = Some(now);
             self.shared.history().armed = false;
         }
         let lines: Vec<usize> = self.active.iter().map(|(line, _)| *line).collect();
@@ -175,8 +187,34 @@ impl Engine {
                 world.boot(host);
             }
         }
+        if !goes_on {
+            return self.enter_settle(now, "heal");
+        }
+        let until = now + self.setup.recovery_ns;
+        self.enter(Stage::Recovery { until }, "heal");
+        let mut world = self.shared.world();
+        world.schedule(until, Due::Phase);
+        // Clients that are done already have nothing to go on with.
+        world.schedule(now, Due::Phase);
+    }
+
+    /// Clients ask for no more.
+    fn end_load(&mut self, now: Time) {
+        let mut world = self.shared.world();
+        for task in &self.client_tasks {
+            world.cancel_task(*task);
+        }
+        world.clients_left = 0;
+        world.instants.load_ended = Some(now);
+    }
+
+    /// Neither load nor faults from here on.
+    fn enter_settle(&mut self, now: Time, name: &'static str) {
+        if self.setup.recovery_ns > 0 {
+            self.end_load(now);
+        }
         let until = now + self.setup.settle_ns;
-        self.enter(Stage::Settle { from: now, until }, "heal");
+        self.enter(Stage::Settle { from: now, until }, name);
         self.shared.world().schedule(now + ASK_EVERY_NS, Due::Phase);
     }
 

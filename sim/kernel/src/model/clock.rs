@@ -4,7 +4,7 @@
 //! A change of drift is continuous: both clocks go on from where they stood, and the fraction of a
 //! nanosecond is carried over, so that a drift which is changed often does not lose time. Rounding
 //! is down in `mono` and up in its inverse: an alarm set by `true_time` never rings early on the
-//! host's own clock.
+//! host's own clock. A clock that is stopped lacks from then on what passed meanwhile.
 //!
 //! Left out on purpose: slewing by NTP, leap seconds, cores that disagree.
 
@@ -29,14 +29,15 @@ pub struct HostClock {
     since: Time,
     mono: u64,
     fraction: u64,
+    /// The oscillator stands still.
+    stopped: bool,
 }
 
 impl HostClock {
     /// Clocks that run true, the wall clock `offset` nanoseconds ahead.
     pub fn new(mono_origin: u64, wall_base: u64, offset: i64) -> HostClock {
-        let drift_ppm = 0;
-        let mono = mono_origin;
-        HostClock { offset, drift_ppm, mono_origin, wall_base, since: 0, mono, fraction: 0 }
+        let (since, mono, fraction, drift_ppm, stopped) = (0, mono_origin, 0, 0, false);
+        HostClock { offset, drift_ppm, mono_origin, wall_base, since, mono, fraction, stopped }
     }
 
     /// The monotonic clock.
@@ -52,12 +53,15 @@ impl HostClock {
     }
 
     /// The first virtual time at which the monotonic clock shows `mono` or more; for what it showed
-    /// before the last change of drift, the time of that change.
+    /// before the last change of drift, the time of that change. A clock that stands still shows nothing new.
     pub fn true_time(&self, mono: Mono) -> Time {
         if mono == Mono::NEVER {
             return Time::MAX;
         }
         let Some(ahead) = mono.0.checked_sub(self.mono) else { return self.since };
+        if self.stopped {
+            return if ahead == 0 { self.since } else { Time::MAX };
+        }
         let work = u128::from(ahead) * u128::from(MILLION);
         let ns = work.saturating_sub(u128::from(self.fraction)).div_ceil(self.rate());
         self.since.saturating_add(u64::try_from(ns).unwrap_or(u64::MAX))
@@ -76,6 +80,19 @@ impl HostClock {
         self.drift_ppm = ppm.clamp(*DRIFTS.start(), *DRIFTS.end());
     }
 
+    /// Both clocks stand still from `now` on. Alarms that wait by `true_time` must be reckoned anew.
+    pub fn stop(&mut self, now: Time) {
+        (self.mono, self.fraction) = self.read(now);
+        (self.since, self.stopped) = (now, true);
+    }
+
+    /// They go on from where they stood. Alarms must be reckoned anew.
+    pub fn go_on(&mut self, now: Time) {
+        if std::mem::replace(&mut self.stopped, false) {
+            self.since = now;
+        }
+    }
+
     /// The wall clock jumps by `delta` nanoseconds.
     pub fn step_wall(&mut self, delta: i64) {
         self.offset = self.offset.saturating_add(delta);
@@ -88,7 +105,7 @@ impl HostClock {
     /// The monotonic clock and its fraction in millionths. A time before the last change of drift
     /// reads as that change.
     fn read(&self, now: Time) -> (u64, u64) {
-        let past = u128::from(now.saturating_sub(self.since));
+        let past = if self.stopped { 0 } else { u128::from(now.saturating_sub(self.since)) };
         let parts = past * self.rate() + u128::from(self.fraction);
         let ns = u64::try_from(parts / u128::from(MILLION)).unwrap_or(u64::MAX);
         (self.mono.saturating_add(ns), (parts % u128::from(MILLION)) as u64)

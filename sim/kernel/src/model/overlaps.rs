@@ -34,6 +34,11 @@ impl<T: Copy> Overlaps<T> {
         self.0.iter().any(|(owner, _)| *owner == line)
     }
 
+    /// Whether no line has an entry.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// The line that put the latest entry there is: effects are booked to it.
     pub fn latest(&self) -> Option<usize> {
         self.0.last().map(|(line, _)| *line)

@@ -6,10 +6,11 @@
 //! boot, in one sweep over those slots: that is the whole of "old handles do nothing".
 //!
 //! The laws of each resource are in `model`; the files beside this one apply them: `net`, `storage`,
-//! `process` (threads, boots, crashes), `strain` (what faults put on links, devices, disks and clocks).
+//! `process` (threads, boots, crashes), `strain` (what faults put on links, devices, disks, cores and clocks).
 
 mod cuts;
 mod dial;
+mod moments;
 mod net;
 mod process;
 mod shared;
@@ -29,6 +30,7 @@ use madsim::runtime::NodeHandle;
 use madsim::time::TimeHandle;
 
 use crate::Time;
+use crate::check::Instants;
 use crate::digest::Digest;
 use crate::draw::{Draws, Weather};
 use crate::event::KernelEvent;
@@ -39,6 +41,7 @@ use crate::model::overlaps::Overlaps;
 use crate::model::share::Share;
 use crate::profile::Profile;
 
+pub(crate) use moments::{Moment, Moments};
 pub(crate) use net::{Item, Links, NetState};
 pub(crate) use process::{Gate, HostThread, TaskState};
 pub(crate) use shared::Locked;
@@ -47,7 +50,7 @@ pub use sight::{HostSight, Sight};
 use slots::Slot;
 pub(crate) use slots::Waits;
 pub(crate) use storage::DeviceJob;
-pub(crate) use strain::{Slow, Strain};
+pub(crate) use strain::{Slow, Steal, Strain};
 
 /// Something that will happen.
 #[derive(Debug)]
@@ -82,8 +85,12 @@ pub(crate) enum Due {
     Panicked { host: usize, boot: u32, text: String },
     /// A line of the plan acts.
     Fire { line: usize, there: Option<usize> },
+    /// It acts again.
+    FaultAgain { line: usize, number: u64 },
     /// A line of the plan ends.
     FaultEnd { line: usize },
+    /// A thread's core is no longer somebody else's.
+    CoreBack { host: usize, boot: u32, thread: u32 },
     /// The next step of the run's phases may be due.
     Phase,
     /// The run leaves its seed's draws.
@@ -99,6 +106,7 @@ impl Due {
             self,
             Due::Phase
                 | Due::Fire { .. }
+                | Due::FaultAgain { .. }
                 | Due::FaultEnd { .. }
                 | Due::Writeback(_)
                 | Due::Fork
@@ -126,7 +134,9 @@ impl PartialOrd for Scheduled {
 }
 impl Ord for Scheduled {
     fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        (self.at, self.order).cmp(&(other.at, other.order))
+        // The plan acts on what the instant came to.
+        let key = |s: &Self| (s.at, matches!(s.due, Due::Fire { .. }), s.order);
+        key(self).cmp(&key(other))
     }
 }
 
@@ -138,8 +148,8 @@ pub(crate) struct Host {
     pub live: bool,
     /// The machine has power: its kernel answers for a dead process.
     pub powered: bool,
-    /// Faults that keep it down, and faults that keep it paused: it is back when the last of them ends.
-    pub downs: u32,
+    /// Lines that keep it down, and how many keep it paused: it is back when the last of them ends.
+    pub downs: Overlaps<()>,
     pub pauses: u32,
     pub paused_at: Option<Time>,
     pub paused_by: usize,
@@ -208,6 +218,10 @@ pub struct World {
     /// Futures of ended boots; dropped when nothing is locked.
     pub(crate) graveyard: Vec<BoxFuture>,
     pub(crate) effects: Vec<u64>,
+    /// Triggers on moments that are counted here and not recorded.
+    pub(crate) moments: Moments,
+    /// When the run passed from phase to phase.
+    pub(crate) instants: Instants,
     pub(crate) plants: Vec<String>,
     pub(crate) polls: u64,
     pub(crate) polls_max: u64,
@@ -270,6 +284,8 @@ impl World {
             outbox: Vec::new(),
             graveyard: Vec::new(),
             effects: Vec::new(),
+            moments: Moments::default(),
+            instants: Instants::default(),
             plants: Vec::new(),
             polls: 0,
             polls_max: u64::MAX,
@@ -385,7 +401,11 @@ impl World {
 
     /// Forgets what the plan still has to do.
     pub(crate) fn drop_plan(&mut self) {
-        self.heap.retain(|Reverse(s)| !matches!(s.due, Due::Fire { .. } | Due::FaultEnd { .. }));
+        let of_plan = |due: &Due| {
+            matches!(due, Due::Fire { .. } | Due::FaultAgain { .. } | Due::FaultEnd { .. })
+        };
+        self.heap.retain(|Reverse(s)| !of_plan(&s.due));
+        self.moments.clear();
     }
 
     /// Forgets what the plan has not begun.

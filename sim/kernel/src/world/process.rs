@@ -42,6 +42,8 @@ pub(crate) struct TaskState {
     pub gated: bool,
     pub done: bool,
     pub joiners: Vec<Ticket>,
+    /// The line of the plan that makes it panic when it is polled next.
+    pub doomed: Option<usize>,
     window: Time,
     polls: u64,
 }
@@ -49,6 +51,8 @@ pub(crate) struct TaskState {
 /// Whether a task may be polled now.
 pub(crate) enum Gate {
     Run,
+    /// It panics instead.
+    Panic,
     Wait,
     Dead,
 }
@@ -83,6 +87,7 @@ impl World {
             gated: false,
             done: false,
             joiners: Vec::new(),
+            doomed: None,
             window: 0,
             polls: 0,
         });
@@ -114,7 +119,11 @@ impl World {
             }
             return Gate::Wait;
         }
+        if !host.strain.steals.is_empty() && self.is_stolen(id) {
+            return Gate::Wait;
+        }
         self.polls += 1;
+        let task = &mut self.tasks[id as usize];
         let second = now / 1_000_000_000;
         if task.window != second {
             (task.window, task.polls) = (second, 0);
@@ -123,14 +132,21 @@ impl World {
         if task.polls > LIVELOCK_POLLS && self.livelock.is_none() {
             self.livelock = Some(format!(
                 "task `{}` of {} wakes itself: {} polls within one virtual second",
-                task.what, host.name, task.polls
+                task.what, self.hosts[task.host].name, task.polls
             ));
             self.stop = true;
             self.schedule(now, Due::Phase);
             return Gate::Wait;
         }
         self.current = Some(id);
-        Gate::Run
+        match task.doomed.take() {
+            None => Gate::Run,
+            Some(line) => {
+                self.hosts[task.host].excused = true;
+                self.effects[line] += 1;
+                Gate::Panic
+            }
+        }
     }
 
     /// A task ended by itself.
@@ -229,7 +245,7 @@ impl World {
         self.wake_gated(host, thread);
     }
 
-    fn wake_gated(&mut self, host: usize, thread: u32) {
+    pub(super) fn wake_gated(&mut self, host: usize, thread: u32) {
         for id in std::mem::take(&mut self.hosts[host].threads[thread as usize].gated) {
             let task = &mut self.tasks[id as usize];
             task.gated = false;

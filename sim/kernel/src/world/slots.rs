@@ -130,7 +130,8 @@ impl World {
     /// Completes when the host's clock shows `until`.
     pub(crate) fn submit_sleep(&mut self, host: usize, until: Mono) -> Ticket {
         let ticket = self.slot(host, Waits::Sleep(until));
-        let at = self.hosts[host].clock.true_time(until).max(self.now());
+        let at = self.true_time(host, until).max(self.now());
+        let at = self.timer_late(host, at);
         self.schedule(at, Due::Complete(ticket));
         ticket
     }
@@ -144,7 +145,7 @@ impl World {
             if let SlotState::Waiting(Waits::Sleep(until)) = slot.state
                 && owner == host
             {
-                let at = self.hosts[host].clock.true_time(until).max(self.now());
+                let at = self.true_time(host, until).max(self.now());
                 self.schedule(at, Due::Complete(generation << 32 | index as u64));
             }
         }
@@ -156,7 +157,8 @@ impl World {
         let Some(slot) = self.slot_of(ticket) else { return false };
         let (host, state) = (slot.host, &slot.state);
         let SlotState::Waiting(Waits::Sleep(until)) = *state else { return false };
-        self.hosts[host].clock.mono(now) < until
+        let machine = &self.hosts[host];
+        machine.strain.clock.shows(machine.clock.mono(now)) < until
     }
 
     /// A scheduled completion is due.

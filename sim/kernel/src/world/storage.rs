@@ -9,7 +9,7 @@ use std::io::{Error, ErrorKind};
 use host::arm::{Done, Ticket};
 use host::{Chunks, Class, OpenMode};
 
-use super::{Due, Waits, World};
+use super::{Due, Moment, Waits, World};
 use crate::Time;
 use crate::event::KernelEvent;
 use crate::model::files::{FileNo, SyncMark};
@@ -190,6 +190,9 @@ impl World {
 
     pub(crate) fn rename(&mut self, host: usize, from: &str, to: &str) -> Ticket {
         let outcome = self.hosts[host].files.rename(from, to).map(|()| Done::Unit);
+        if outcome.is_ok() {
+            self.moment(Moment::Renamed, host);
+        }
         self.ready(host, outcome)
     }
 
@@ -278,6 +281,7 @@ impl World {
                 if machine.boot == boot {
                     machine.files.sync_end(mark);
                 }
+                self.moment(Moment::Synced, host);
                 self.complete(ticket, Ok(Done::Unit));
             }
             DeviceJob::SyncDir { ticket, host, boot, mark } => {
@@ -285,6 +289,7 @@ impl World {
                 if self.hosts[host].boot == boot {
                     self.hosts[host].files.sync_end(mark);
                 }
+                self.moment(Moment::DirSynced, host);
                 self.complete(ticket, Ok(Done::Unit));
             }
             DeviceJob::Read { ticket, host, file, offset, len } => {

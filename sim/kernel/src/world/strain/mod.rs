@@ -1,4 +1,4 @@
-//! What faults put on links, devices, disks and clocks, without breaking them: the entries of every line
+//! What faults put on links, devices, disks, cores and clocks, without breaking them: the entries of every line
 //! of the plan that acts, and the models set to what these come to.
 //!
 //! Latencies and drifts add up; of losses, bandwidths, slownesses and limits the worst counts. A line takes
@@ -9,20 +9,28 @@
 //! somebody else's files grow.
 
 mod clocks;
+mod cores;
 mod disks;
 mod links;
 
 use clocks::ClockStrain;
+pub(crate) use cores::Steal;
 use disks::DiskStrain;
 pub(crate) use links::Slow;
 
 use crate::model::clock::HostClock;
+use crate::model::overlaps::Overlaps;
+use crate::workload::Urge;
 
 /// What faults do to one host.
 #[derive(Debug, Default)]
 pub(crate) struct Strain {
     pub(super) clock: ClockStrain,
     pub(super) disk: DiskStrain,
+    /// Who takes cores away.
+    pub(super) steals: Overlaps<Steal>,
+    /// To what its client is urged; hosts of clients only.
+    pub(crate) urges: Overlaps<Urge>,
 }
 
 impl Strain {
