@@ -120,6 +120,8 @@ impl Engine {
             Due::Arrive { end, item } => w.arrive(end, item),
             Due::Retry { end } => w.retry(end),
             Due::Reset { end } => w.reset(end),
+            Due::Echo { end, line } => w.echo(end, line),
+            Due::Read { end, spell } => w.read(end, spell),
             Due::Cpu(host) => w.pump_cpu(host),
             Due::Device(device) => w.pump_device(device),
             Due::Writeback(host) => w.writeback(host),
@@ -132,6 +134,10 @@ impl Engine {
             Due::Fire { line, there } => {
                 drop(world);
                 self.fire(at, line, there);
+            }
+            Due::FaultAgain { line, n } => {
+                drop(world);
+                self.act_again(line, n);
             }
             Due::FaultEnd { line } => {
                 drop(world);

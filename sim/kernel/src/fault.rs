@@ -3,6 +3,7 @@
 //! to end, and every effect it has is counted.
 
 mod disks;
+mod frames;
 mod hosts;
 mod links;
 
@@ -11,12 +12,14 @@ use host::Rng;
 use crate::Time;
 use crate::event::KernelEvent;
 use crate::model::files::Survivor;
-use crate::world::World;
+use crate::world::{Due, World};
 
 /// What goes wrong.
 pub trait Fault: Send + Sync {
     /// Hits the hosts. Returns a few words for the story.
     fn begin(&self, control: &mut Control<'_>, hosts: &[usize]) -> String;
+    /// Acts once more while it lasts, where it asked for that with `again_in`. Nothing, if it never does.
+    fn again(&self, _control: &mut Control<'_>, _hosts: &[usize], _n: u64) {}
     /// Undoes it, after its time or at the heal.
     fn end(&self, control: &mut Control<'_>, hosts: &[usize]);
 }
@@ -26,6 +29,8 @@ pub struct Control<'a> {
     pub(crate) world: &'a mut World,
     /// The line of the plan that acts; effects are booked to it.
     pub(crate) line: usize,
+    /// Which line of the scenario that is, and its how manieth act: keys what is drawn while it lasts.
+    pub(crate) origin: u64,
     pub(crate) rng: Rng,
     /// Outcomes of power losses by host, when an artifact is replayed. Who is not named had nothing to lose.
     pub(crate) replay: Option<Vec<(String, Vec<Survivor>)>>,
@@ -52,6 +57,17 @@ impl Control<'_> {
     /// This act's own draws.
     pub fn rng(&mut self) -> &mut Rng {
         &mut self.rng
+    }
+
+    /// Draws that are the same at each step of this line: what its beginning chose, its end chooses too.
+    pub fn choice(&self, name: &str) -> Rng {
+        self.world.draws.stream(name, self.origin, 0)
+    }
+
+    /// Lets this line act again so many ns from now, as number `n`, if it still lasts then.
+    pub fn again_in(&mut self, ns: u64, n: u64) {
+        let at = self.world.now().saturating_add(ns);
+        self.world.schedule(at, Due::FaultAgain { line: self.line, n });
     }
 
     /// Tells the story that a fault of this kind is over for these hosts, where nothing else does.

@@ -2,8 +2,6 @@
 //! was fired; later it ends.
 //! What it draws is keyed by the scenario's line, so that no other line can shift it.
 
-use host::Rng;
-
 use super::{Engine, PlanLine, Stage};
 use crate::Time;
 use crate::event::KernelEvent;
@@ -21,9 +19,7 @@ impl Engine {
         let mut world = shared.world();
         let history = shared.history();
         let (plan, fault) = &self.setup.lines[line];
-        let rng = fire_rng(&world, plan, 0);
-        let mut control =
-            Control { world: &mut world, line, rng, replay: None, survivors: Vec::new() };
+        let mut control = control(&mut world, (line, plan), 0);
         let (hosts, mut fired) = match plan {
             PlanLine::Exact(fired) => {
                 control.replay = Some(fired.survivors.clone());
@@ -75,20 +71,30 @@ impl Engine {
         let Some(i) = self.active.iter().position(|(l, _)| *l == line) else { return };
         let (_, hosts) = self.active.remove(i);
         let mut world = self.shared.world();
-        let rng = fire_rng(&world, &self.setup.lines[line].0, 1);
-        let mut control =
-            Control { world: &mut world, line, rng, replay: None, survivors: Vec::new() };
-        self.setup.lines[line].1.end(&mut control, &hosts);
+        let (plan, fault) = &self.setup.lines[line];
+        fault.end(&mut control(&mut world, (line, plan), 1), &hosts);
+    }
+
+    /// A line that lasts acts once more.
+    pub(super) fn act_again(&mut self, line: usize, n: u64) {
+        let Some((_, hosts)) = self.active.iter().find(|(l, _)| *l == line) else { return };
+        let mut world = self.shared.world();
+        world.note("again", line as u64, n);
+        let (plan, fault) = &self.setup.lines[line];
+        fault.again(&mut control(&mut world, (line, plan), 2 + n), hosts, n);
     }
 }
 
-/// The draws of one act: keyed by the scenario's line and not by what else was drawn.
-fn fire_rng(world: &World, plan: &PlanLine, step: u64) -> Rng {
+/// What a line may do to the world at its `step`: 0 begins, 1 ends, others lie between. The draws of each are
+/// keyed by the scenario's line and not by what else was drawn.
+fn control<'a>(world: &'a mut World, (line, plan): (usize, &PlanLine), step: u64) -> Control<'a> {
     let (spec, n) = match plan {
         PlanLine::Drawn(drawn) => drawn.origin,
         PlanLine::Exact(fired) => fired.origin,
     };
-    world.draws.stream("fire", spec << 32 | n, step)
+    let origin = spec << 32 | n;
+    let rng = world.draws.stream("fire", origin, step);
+    Control { world, line, origin, rng, replay: None, survivors: Vec::new() }
 }
 
 /// Resolves a selector against the moment.

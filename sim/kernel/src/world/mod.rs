@@ -8,10 +8,13 @@
 //! The laws of each resource are in `model`; the files beside this one apply them: `net`, `storage`,
 //! `process` (threads, boots, crashes), `strain` (what faults put on links, devices, disks and clocks).
 
+mod closing;
 mod cuts;
 mod dial;
+mod ghosts;
 mod net;
 mod process;
+mod receive;
 mod shared;
 mod slots;
 mod storage;
@@ -45,7 +48,7 @@ pub use shared::{Plugin, Shared};
 use slots::Slot;
 pub(crate) use slots::Waits;
 pub(crate) use storage::DeviceJob;
-pub(crate) use strain::{Slow, Strain};
+pub(crate) use strain::{Slow, Strain, Trick, What};
 
 /// Something that will happen.
 #[derive(Debug)]
@@ -66,6 +69,10 @@ pub(crate) enum Due {
     Retry { end: usize },
     /// A reset arrives.
     Reset { end: usize },
+    /// A ghost of a connection arrives.
+    Echo { end: usize, line: usize },
+    /// A slow reader comes round to a frame.
+    Read { end: usize, spell: u64 },
     /// A host's cores have something to report.
     Cpu(usize),
     /// A device has something to report.
@@ -80,6 +87,8 @@ pub(crate) enum Due {
     Panicked { host: usize, boot: u32, text: String },
     /// A line of the plan acts.
     Fire { line: usize, there: Option<usize> },
+    /// A line of the plan acts once more while it lasts.
+    FaultAgain { line: usize, n: u64 },
     /// A line of the plan ends.
     FaultEnd { line: usize },
     /// The next step of the run's phases may be due.
@@ -89,7 +98,9 @@ pub(crate) enum Due {
 impl Due {
     /// Whether this comes from the run's own bookkeeping rather than from what the hosts do.
     fn is_bookkeeping(&self) -> bool {
-        matches!(self, Due::Phase | Due::Fire { .. } | Due::FaultEnd { .. } | Due::Writeback(_))
+        let of_plan =
+            matches!(self, Due::Fire { .. } | Due::FaultAgain { .. } | Due::FaultEnd { .. });
+        of_plan || matches!(self, Due::Phase | Due::Writeback(_))
     }
 }
 
@@ -366,7 +377,10 @@ impl World {
 
     /// Forgets what the plan still has to do.
     pub(crate) fn drop_plan(&mut self) {
-        self.heap.retain(|Reverse(s)| !matches!(s.due, Due::Fire { .. } | Due::FaultEnd { .. }));
+        let of_plan = |due: &Due| {
+            matches!(due, Due::Fire { .. } | Due::FaultAgain { .. } | Due::FaultEnd { .. })
+        };
+        self.heap.retain(|Reverse(s)| !of_plan(&s.due));
     }
 
     /// Whether nothing is to come but the run's own bookkeeping.

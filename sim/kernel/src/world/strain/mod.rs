@@ -10,11 +10,15 @@
 
 mod clocks;
 mod disks;
+mod frames;
 mod links;
+mod readers;
 
 use clocks::ClockStrain;
 use disks::DiskStrain;
+pub(crate) use frames::{Trick, What};
 pub(crate) use links::Slow;
+use readers::ReaderStrain;
 
 use crate::model::clock::HostClock;
 
@@ -23,6 +27,7 @@ use crate::model::clock::HostClock;
 pub(crate) struct Strain {
     pub(super) clock: ClockStrain,
     pub(super) disk: DiskStrain,
+    pub(super) reader: ReaderStrain,
 }
 
 impl Strain {
