@@ -6,27 +6,40 @@
 
 use std::sync::Arc;
 
+use host::Rng;
 use kernel::fault::{Control, Fault};
 use kernel::registry::Word;
 
+mod class_lossy;
 mod clock_coarse;
 mod clock_drift;
 mod clock_step;
 mod clock_strobe;
 mod clock_suspended;
+mod connection_reset;
 mod cpu_steal;
 mod crash;
 mod crash_loop;
 mod disk_full;
 mod disk_slow;
 mod disk_stall;
+mod frames_corrupted;
+mod frames_duplicated;
+mod frames_reordered;
 mod ids_duplicated;
+mod link_flaps;
+mod link_grey;
+mod link_half_open;
+mod link_holds;
 mod link_lossy;
 mod link_slow;
+mod network_bridge;
 mod network_partition;
+mod network_ring;
 mod pause;
 mod power_loss;
 mod rack_power_loss;
+mod reader_slow;
 mod retry_storm;
 mod stop;
 mod task_panic;
@@ -35,24 +48,36 @@ mod timers_late;
 /// Every fault.
 pub fn words() -> Vec<Word<Arc<dyn Fault>>> {
     vec![
+        class_lossy::word(),
         clock_coarse::word(),
         clock_drift::word(),
         clock_step::word(),
         clock_strobe::word(),
         clock_suspended::word(),
+        connection_reset::word(),
         cpu_steal::word(),
         crash::word(),
         crash_loop::word(),
         disk_full::word(),
         disk_slow::word(),
         disk_stall::word(),
+        frames_corrupted::word(),
+        frames_duplicated::word(),
+        frames_reordered::word(),
         ids_duplicated::word(),
+        link_flaps::word(),
+        link_grey::word(),
+        link_half_open::word(),
+        link_holds::word(),
         link_lossy::word(),
         link_slow::word(),
+        network_bridge::word(),
         network_partition::word(),
+        network_ring::word(),
         pause::word(),
         power_loss::word(),
         rack_power_loss::word(),
+        reader_slow::word(),
         retry_storm::word(),
         stop::word(),
         task_panic::word(),
@@ -63,6 +88,13 @@ pub fn words() -> Vec<Word<Arc<dyn Fault>>> {
 /// The hosts' names, for the story.
 fn names(control: &Control<'_>, hosts: &[usize]) -> String {
     hosts.iter().map(|h| control.name(*h)).collect::<Vec<_>>().join(", ")
+}
+
+/// Puts the hosts into an order that the draws decide.
+fn shuffle(hosts: &mut [usize], rng: &mut Rng) {
+    for i in (1..hosts.len()).rev() {
+        hosts.swap(i, rng.below(i as u64 + 1) as usize);
+    }
 }
 
 /// The two sides of a fault on links: the selected hosts, and others.

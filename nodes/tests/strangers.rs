@@ -55,10 +55,12 @@ fn frame(body: &[u8]) -> Vec<u8> {
     [&(body.len() as u32).to_le_bytes()[..], body].concat()
 }
 
-/// A first frame as raft peers send it: magic, purpose, from, cluster.
+/// A first frame as raft peers send it: magic, purpose, from, cluster, and the crc32 of these.
 fn hello(magic: u32, purpose: u8, from: u64, cluster: u64) -> Vec<u8> {
     let parts = [&magic.to_le_bytes()[..], &[purpose], &from.to_le_bytes(), &cluster.to_le_bytes()];
-    frame(&parts.concat())
+    let parts = parts.concat();
+    let sum = crc32fast::hash(&parts).to_le_bytes();
+    frame(&[&parts[..], &sum].concat())
 }
 
 fn is_closed(raw: &mut TcpStream) -> bool {
@@ -133,10 +135,10 @@ fn attack(ports: &[&Addr], crowd: usize, tell: impl Fn(&str)) {
     all_closed("frames that say nothing", both(200, &nonsense));
     tell("200 frames without meaning");
     let hellos = |at: usize| match at % 4 {
-        0 => hello(0x5754_4b31, 0, 1, 12345),
-        1 => hello(0x5754_4b31, 9, 2, 0),
+        0 => hello(0x5754_4b32, 0, 1, 12345),
+        1 => hello(0x5754_4b32, 9, 2, 0),
         2 => hello(0xdead_beef, 1, 3, 0),
-        _ => hello(0x5754_4b31, 2, u64::MAX, u64::MAX),
+        _ => hello(0x5754_4b32, 2, u64::MAX, u64::MAX),
     };
     all_closed("wrong hellos", both(200, &hellos));
     tell("200 wrong hellos");

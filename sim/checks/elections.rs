@@ -241,6 +241,8 @@ fn disturbs(fact: &Fact<'_>) -> bool {
                 | KernelEvent::Resumed { .. }
                 | KernelEvent::LinkCut { .. }
                 | KernelEvent::LinkHealed { .. }
+                | KernelEvent::LinkForgot { .. }
+                | KernelEvent::LinkRemembers { .. }
         )
     );
     by_kernel || matches!(fact.get(), Some(RaftEvent::TransferStarted { .. }))

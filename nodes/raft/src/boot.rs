@@ -22,6 +22,7 @@ use crate::snapshot::file::path;
 use crate::snapshot::take::Taker;
 use crate::transport::accept::{self, Accept};
 use crate::transport::cluster_hash;
+use crate::transport::codec::Sums;
 use crate::transport::link::{self, Link, LinkConfig};
 use crate::wal::codec::Owner;
 use crate::wal::recover::recover;
@@ -123,6 +124,7 @@ fn receiving(
     groups: Vec<u32>,
     inbox: &Mailbox<Input>,
 ) -> Accept {
+    let unchecked = host.planted(host::Plant("frame_unchecked"));
     Accept {
         host: host.clone(),
         thread: host.thread(config.raft_thread.0),
@@ -130,6 +132,7 @@ fn receiving(
         cluster: cluster_hash(members),
         peers: members.all.iter().map(|m| m.id).filter(|id| *id != members.me).collect(),
         groups,
+        sums: if unchecked { Sums::Ignored } else { Sums::Compared },
         snapshot_stall: config.snapshot_stall,
         inbox: inbox.clone(),
         connections: Mutex::default(),

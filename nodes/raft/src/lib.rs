@@ -67,6 +67,7 @@ pub const PLANTS: &[(&str, &str)] = &[
     ("vote_right_after_boot", "a voter forgets at a boot what it had promised to a leader"),
     ("read_without_quorum", "a leader reads without asking whether it still leads"),
     ("log_never_compacted", "no log segment is ever removed"),
+    ("frame_unchecked", "messages are taken without comparing the checksums of their frame"),
     ("heartbeat_resets_nothing", "a heartbeat does not keep a follower from campaigning"),
 ];
 

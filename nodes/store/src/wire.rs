@@ -1,6 +1,7 @@
 //! What clients and nodes say to each other: small binary frames, a header and values that stay
 //! shared slices. A reply names the request it answers, so many may be under way on a connection.
-//! Lengths are compared with what is there before anything is made of them.
+//! In front of each frame stands the crc32 of the rest, and a frame that it does not fit is none. Lengths
+//! are compared with what is there before anything is made of them.
 //!
 //! ```text
 //! request   1 put     kind u8, request u64, session, sequence, client, op u64, key, value
@@ -153,7 +154,8 @@ pub(crate) enum Reply {
 
 /// A request in a frame.
 pub(crate) fn encode_request(id: u64, request: &Request) -> Chunks {
-    let mut out = Vec::with_capacity(96);
+    let mut out = Vec::with_capacity(100);
+    out.put_u32_le(0);
     let mut head = |kind: u8| {
         out.put_u8(kind);
         out.put_u64_le(id);
@@ -171,7 +173,7 @@ pub(crate) fn encode_request(id: u64, request: &Request) -> Chunks {
                 out.put_u64_le(*expected);
             }
             put_key(&mut out, key);
-            return with_body(out, value);
+            return seal(out, &[value.clone()]);
         }
         Request::Get { key } => {
             head(2);
@@ -189,7 +191,7 @@ pub(crate) fn encode_request(id: u64, request: &Request) -> Chunks {
             out.put_u64_le(*to);
         }
     }
-    out.into()
+    seal(out, &[])
 }
 
 fn put_key(out: &mut Vec<u8>, key: &[u8]) {
@@ -198,15 +200,37 @@ fn put_key(out: &mut Vec<u8>, key: &[u8]) {
     out.put_slice(key);
 }
 
-fn with_body(head: Vec<u8>, body: &Bytes) -> Chunks {
+/// Bytes of the crc32 in front.
+const SUM: usize = 4;
+
+/// A frame of a head, in front of which there is room for the sum, and what follows it.
+fn seal(mut head: Vec<u8>, rest: &[Bytes]) -> Chunks {
+    let mut sum = crc32fast::Hasher::new();
+    sum.update(&head[SUM..]);
+    rest.iter().for_each(|part| sum.update(part));
+    head[..SUM].copy_from_slice(&sum.finalize().to_le_bytes());
     let mut frame = Chunks::from(head);
-    frame.push(body.clone());
+    rest.iter().for_each(|part| frame.push(part.clone()));
     frame
+}
+
+/// A reader of what follows the sum, if that fits.
+fn unseal(frame: &Chunks) -> Option<Reader<'_>> {
+    let mut reader = Reader::new(frame);
+    let expected = Numbers(&reader.take(SUM as u64)?).u32()?;
+    let (mut sum, mut skip) = (crc32fast::Hasher::new(), SUM);
+    for part in frame.parts() {
+        let here = skip.min(part.len());
+        sum.update(&part[here..]);
+        skip -= here;
+    }
+    (sum.finalize() == expected).then_some(reader)
 }
 
 /// A reply in a frame.
 pub(crate) fn encode_reply(id: u64, reply: &Reply) -> Chunks {
-    let mut out = Vec::with_capacity(41);
+    let mut out = Vec::with_capacity(45);
+    out.put_u32_le(0);
     let mut head = |kind: u8, numbers: &[u64]| {
         out.put_u8(kind);
         out.put_u64_le(id);
@@ -216,7 +240,7 @@ pub(crate) fn encode_reply(id: u64, reply: &Reply) -> Chunks {
         Reply::Done { version } => head(1, &[*version]),
         Reply::Value { version, client, op, value } => {
             head(2, &[*version, *client, *op]);
-            return with_body(out, value);
+            return seal(out, &[value.clone()]);
         }
         Reply::Missing => head(3, &[]),
         Reply::Redirect { leader } => head(4, &[*leader]),
@@ -239,28 +263,28 @@ pub(crate) fn encode_reply(id: u64, reply: &Reply) -> Chunks {
             return with_items(out, items);
         }
     }
-    out.into()
+    seal(out, &[])
 }
 
-fn with_items(mut out: Vec<u8>, items: &[Item]) -> Chunks {
-    out.put_u32_le(items.len() as u32);
-    let mut frame = Chunks::new();
+fn with_items(mut head: Vec<u8>, items: &[Item]) -> Chunks {
+    head.put_u32_le(items.len() as u32);
+    let mut rest = Vec::with_capacity(2 * items.len());
     for item in items {
+        let mut out = Vec::with_capacity(ITEM_HEAD as usize + item.key.len());
         out.put_u64_le(item.version);
         out.put_u64_le(item.client);
         out.put_u64_le(item.op);
         out.put_u32_le(item.value.len() as u32);
         put_key(&mut out, &item.key);
-        frame.push(std::mem::take(&mut out).into());
-        frame.push(item.value.clone());
+        rest.push(out.into());
+        rest.push(item.value.clone());
     }
-    frame.push(out.into());
-    frame
+    seal(head, &rest)
 }
 
 /// The request in a frame; `None` if it holds none.
 pub(crate) fn decode_request(frame: &Chunks) -> Option<(u64, Request)> {
-    let mut reader = Reader::new(frame);
+    let mut reader = unseal(frame)?;
     let (kind, id) = head(&mut reader)?;
     let request = match kind {
         1 | 5 | 6 => take_command(kind, &mut reader)?,
@@ -307,7 +331,7 @@ fn take_key(reader: &mut Reader<'_>) -> Option<Bytes> {
 
 /// The reply in a frame; `None` if it holds none.
 pub(crate) fn decode_reply(frame: &Chunks) -> Option<(u64, Reply)> {
-    let mut reader = Reader::new(frame);
+    let mut reader = unseal(frame)?;
     let (kind, id) = head(&mut reader)?;
     let count = match kind {
         1 | 4 | 9 | 12 => 1,
@@ -439,7 +463,7 @@ mod tests {
             let frame = encode_reply(id, &reply);
             if let Reply::Listing { items, .. } = &reply {
                 let len: u64 = items.iter().map(|i| Item::len(&i.key, &i.value)).sum();
-                prop_assert_eq!(frame.len(), 14 + len);
+                prop_assert_eq!(frame.len(), 18 + len);
             }
             prop_assert_eq!(decode_reply(&frame), Some((id, reply)));
         }
@@ -449,8 +473,7 @@ mod tests {
             kind in 0u8..16,
             rest in prop::collection::vec(any::<u8>(), 0..150),
         ) {
-            let bytes = [vec![kind], rest].concat();
-            let frame = Chunks::from(bytes);
+            let frame = seal([vec![0; SUM], vec![kind], rest].concat(), &[]);
             let _ = decode_request(&frame);
             let _ = decode_reply(&frame);
         }
@@ -462,22 +485,34 @@ mod tests {
             cut in any::<u16>(),
         ) {
             let short = |frame: Chunks| frame.slice(0, u64::from(cut) % frame.len());
-            if !matches!(request, Request::Do { .. }) {
-                prop_assert_eq!(decode_request(&short(encode_request(1, &request))), None);
-            }
-            if !matches!(reply, Reply::Value { .. }) {
-                prop_assert_eq!(decode_reply(&short(encode_reply(1, &reply))), None);
-            }
+            prop_assert_eq!(decode_request(&short(encode_request(1, &request))), None);
+            prop_assert_eq!(decode_reply(&short(encode_reply(1, &reply))), None);
+        }
+
+        #[test]
+        fn a_damaged_frame_is_nothing(
+            request in request(),
+            reply in reply(),
+            at in any::<prop::sample::Index>(),
+            flip in 1u8..,
+        ) {
+            let damage = |frame: Chunks| {
+                let mut bytes = frame.to_bytes().to_vec();
+                let at = at.index(bytes.len());
+                bytes[at] ^= flip;
+                Chunks::from(bytes)
+            };
+            prop_assert_eq!(decode_request(&damage(encode_request(1, &request))), None);
+            prop_assert_eq!(decode_reply(&damage(encode_reply(1, &reply))), None);
         }
     }
 
     #[test]
     fn a_count_that_lies_is_no_listing() {
-        let mut frame = encode_reply(1, &Reply::Listing { items: Vec::new(), more: false });
+        let frame = encode_reply(1, &Reply::Listing { items: Vec::new(), more: false });
         let mut bytes = frame.to_bytes().to_vec();
         let at = bytes.len() - 4;
         bytes[at..].copy_from_slice(&u32::MAX.to_le_bytes());
-        frame = bytes.into();
-        assert_eq!(decode_reply(&frame), None);
+        assert_eq!(decode_reply(&seal(bytes, &[])), None);
     }
 }

@@ -81,15 +81,15 @@ impl View<'_> {
         self.world.hosts[host].paused_at.is_some()
     }
 
-    /// Whether frames from `a` arrive at `b`.
+    /// Whether frames that `a` sends now arrive at `b` without a fault having to end first.
     pub fn reaches(&self, a: usize, b: usize) -> bool {
-        !self.world.links.is_cut(a, b)
+        !self.world.links.is_silent(a, b)
     }
 
-    /// Whether some node is down or paused, or some link between nodes is cut.
+    /// Whether some node is down or paused, or some node does not hear another.
     pub fn disturbed(&self) -> bool {
         let nodes = 0..self.world.nodes;
-        nodes.clone().any(|h| !self.live(h) || self.paused(h)) || self.world.links.any_cut()
+        nodes.clone().any(|h| !self.live(h) || self.paused(h)) || self.world.links.any_silent()
     }
 
     /// Whether a fault took or changed bytes of the host's disk that were durable.

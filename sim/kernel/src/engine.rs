@@ -163,6 +163,8 @@ impl Engine {
             Due::Arrive { end, item } => w.arrive(end, item),
             Due::Retry { end } => w.retry(end),
             Due::Reset { end } => w.reset(end),
+            Due::Echo { end, line } => w.echo(end, line),
+            Due::Read { end, spell } => w.read(end, spell),
             Due::Cpu(host) => w.pump_cpu(host),
             Due::Device(device) => w.pump_device(device),
             Due::Writeback(host) => w.writeback(host),

@@ -32,6 +32,10 @@ pub enum KernelEvent {
     LinkCut { to: usize, to_name: String },
     /// They arrive again.
     LinkHealed { to: usize, to_name: String },
+    /// Nothing that is sent to `to` on the connections there are arrives any more.
+    LinkForgot { to: usize, to_name: String },
+    /// It arrives again.
+    LinkRemembers { to: usize, to_name: String },
     /// The host's device makes no progress.
     DiskStalled,
     /// It works again.
@@ -55,6 +59,8 @@ impl KernelEvent {
         "resumed",
         "link_cut",
         "link_healed",
+        "link_forgot",
+        "link_remembers",
         "disk_stalled",
         "disk_goes_on",
         "fault",
@@ -84,6 +90,8 @@ impl Event for KernelEvent {
             KernelEvent::Resumed { .. } => "resumed",
             KernelEvent::LinkCut { .. } => "link_cut",
             KernelEvent::LinkHealed { .. } => "link_healed",
+            KernelEvent::LinkForgot { .. } => "link_forgot",
+            KernelEvent::LinkRemembers { .. } => "link_remembers",
             KernelEvent::DiskStalled => "disk_stalled",
             KernelEvent::DiskGoesOn { .. } => "disk_goes_on",
             KernelEvent::Fault { .. } => "fault",
@@ -110,6 +118,12 @@ impl Event for KernelEvent {
             }
             KernelEvent::LinkCut { to_name, .. } => format!("no longer reaches {to_name}"),
             KernelEvent::LinkHealed { to_name, .. } => format!("reaches {to_name} again"),
+            KernelEvent::LinkForgot { to_name, .. } => {
+                format!("no longer reaches {to_name} on the connections there are")
+            }
+            KernelEvent::LinkRemembers { to_name, .. } => {
+                format!("reaches {to_name} on old connections again")
+            }
             KernelEvent::DiskStalled => "disk stalls".into(),
             KernelEvent::DiskGoesOn { ns } => {
                 format!("disk goes on after {} ms", host::unit::millis(*ns))
@@ -126,9 +140,10 @@ impl Event for KernelEvent {
             KernelEvent::PowerLost { unsynced, lost } => facts.num(*unsynced).num(*lost),
             KernelEvent::Exited { error } => facts.num(u64::from(error.is_some())),
             KernelEvent::Resumed { ns } | KernelEvent::DiskGoesOn { ns } => facts.num(*ns),
-            KernelEvent::LinkCut { to, .. } | KernelEvent::LinkHealed { to, .. } => {
-                facts.num(*to as u64)
-            }
+            KernelEvent::LinkCut { to, .. }
+            | KernelEvent::LinkHealed { to, .. }
+            | KernelEvent::LinkForgot { to, .. }
+            | KernelEvent::LinkRemembers { to, .. } => facts.num(*to as u64),
             KernelEvent::Fault { kind, text } => facts.word(kind).word(text),
             KernelEvent::FaultOver { kind } => facts.word(kind),
             _ => facts,
@@ -137,7 +152,10 @@ impl Event for KernelEvent {
 
     fn weight(&self) -> Weight {
         match self {
-            KernelEvent::LinkCut { .. } | KernelEvent::LinkHealed { .. } => Weight::Detail,
+            KernelEvent::LinkCut { .. }
+            | KernelEvent::LinkHealed { .. }
+            | KernelEvent::LinkForgot { .. }
+            | KernelEvent::LinkRemembers { .. } => Weight::Detail,
             KernelEvent::Booted { boot: 1 } => Weight::Fine,
             _ => Weight::Story,
         }

@@ -4,6 +4,7 @@
 
 mod clients;
 mod disks;
+mod frames;
 mod hosts;
 mod links;
 
@@ -12,7 +13,7 @@ use host::Rng;
 use crate::Time;
 use crate::event::KernelEvent;
 use crate::model::files::Survivor;
-use crate::world::World;
+use crate::world::{Due, World};
 
 /// What goes wrong.
 pub trait Fault: Send + Sync {
@@ -76,6 +77,11 @@ impl Control<'_> {
     /// This act's own draws.
     pub fn rng(&mut self) -> &mut Rng {
         &mut self.own
+    }
+
+    /// Draws that are the same at each step of this line: what its beginning chose, its end chooses too.
+    pub fn choice(&self, name: &str) -> Rng {
+        self.world.draws.stream(name, self.origin, 0)
     }
 
     /// Tells the story that a fault of this kind is over for these hosts, where nothing else does.

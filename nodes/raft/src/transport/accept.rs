@@ -11,7 +11,7 @@ use std::time::Duration;
 use host::{Chunks, Class, Conn, Host, Listener, Receiver, Sender, Task, Thread};
 use raft::eraftpb::MessageType;
 
-use super::codec::{Envelope, Garbage, decode};
+use super::codec::{Envelope, Garbage, Sums, decode};
 use super::{Purpose, read_hello};
 use crate::driver::Input;
 use crate::mailbox::Mailbox;
@@ -32,6 +32,8 @@ pub(crate) struct Accept {
     pub(crate) peers: Vec<u64>,
     /// The groups that exist, in order.
     pub(crate) groups: Vec<u32>,
+    /// Whether frames are compared with their checksums.
+    pub(crate) sums: Sums,
     pub(crate) snapshot_stall: Duration,
     pub(crate) inbox: Mailbox<Input>,
     /// Tasks of open connections, to be ended with the node.
@@ -161,7 +163,7 @@ async fn receive(accept: &Accept, purpose: Purpose, from: u64, mut tx: Sender, m
 /// Decodes a frame; on any doubt none of it counts.
 fn take(accept: &Accept, from: u64, frame: &Chunks, turn: &mut Vec<Input>) -> Result<(), Garbage> {
     let mut honest = true;
-    let outcome = decode(frame, |envelope| {
+    let outcome = decode(frame, accept.sums, |envelope| {
         honest &= accept.accepts(from, &envelope);
         turn.push(Input::Message(envelope));
     });

@@ -12,7 +12,10 @@ use host::{Chunks, Members};
 
 use crate::rope::Numbers;
 
-const HELLO: u32 = 0x5754_4b31;
+/// What a hello begins with. The version counts: the frames of one are garbage to another.
+const HELLO: u32 = 0x5754_4b32;
+/// Magic, purpose, id, cluster, and the crc32 of these.
+const HELLO_LEN: usize = 25;
 
 /// What a connection is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,19 +37,25 @@ pub(crate) fn cluster_hash(members: &Members) -> u64 {
 
 /// The first frame of a connection.
 pub(crate) fn hello(purpose: Purpose, me: u64, cluster: u64) -> Chunks {
-    let mut out = BytesMut::with_capacity(21);
+    let mut out = BytesMut::with_capacity(HELLO_LEN);
     out.put_u32_le(HELLO);
     out.put_u8(purpose as u8);
     out.put_u64_le(me);
     out.put_u64_le(cluster);
+    let sum = crc32fast::hash(&out);
+    out.put_u32_le(sum);
     out.freeze().into()
 }
 
 /// Who says hello, and why; `None` if it is none or of another cluster.
 pub(crate) fn read_hello(frame: &Chunks, cluster: u64) -> Option<(Purpose, u64)> {
-    let flat: Bytes = if frame.len() == 21 { frame.to_bytes() } else { return None };
+    let whole = frame.len() == HELLO_LEN as u64;
+    let flat: Bytes = if whole { frame.to_bytes() } else { return None };
     let mut n = Numbers(&flat);
     let (magic, purpose, from, theirs) = (n.u32()?, n.u8()?, n.u64()?, n.u64()?);
+    if n.u32()? != crc32fast::hash(&flat[..HELLO_LEN - 4]) {
+        return None;
+    }
     let purpose = match purpose {
         0 => Purpose::Stream,
         1 => Purpose::Request,
@@ -65,6 +74,11 @@ mod tests {
         let frame = hello(Purpose::Request, 3, 77);
         assert_eq!(read_hello(&frame, 77), Some((Purpose::Request, 3)));
         assert_eq!(read_hello(&frame, 78), None);
-        assert_eq!(read_hello(&Chunks::from(vec![0; 21]), 77), None);
+        assert_eq!(read_hello(&Chunks::from(vec![0; HELLO_LEN]), 77), None);
+        for at in 0..HELLO_LEN {
+            let mut damaged = hello(Purpose::Request, 3, 77).to_bytes().to_vec();
+            damaged[at] ^= 1;
+            assert_eq!(read_hello(&Chunks::from(damaged), 77), None);
+        }
     }
 }

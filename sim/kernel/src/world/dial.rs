@@ -94,7 +94,7 @@ impl World {
             (self.latency(from, to), attempt)
         } else {
             let link = self.links.index(from, to);
-            self.effects[self.links.cut_by[link]] += u64::from(self.links.is_cut(from, to));
+            self.book_silence(from, to, None);
             (self.links.links[link].law.retry_delay(attempt), attempt + 1)
         };
         self.schedule(now + delay, Due::Syn { ticket, from, to, port, style, attempt });
@@ -121,29 +121,23 @@ impl World {
             }
             return;
         }
-        let dialled = self.net.ends.len();
-        for (host, peer_host, peer) in [(from, to, dialled + 1), (to, from, dialled)] {
-            self.net.ends.push(End {
-                host,
-                peer,
-                peer_host,
-                style,
-                dead: false,
-                inbox: VecDeque::new(),
-                eof: false,
-                broken: None,
-                receiver: None,
-                reader_gone: false,
-                writer_gone: false,
-                queue: VecDeque::new(),
-                held: VecDeque::new(),
-                held_since: 0,
-                attempt: 0,
-                flight: 0,
-                last_arrival: 0,
-            });
+        let dialled = self.connect((from, to, port), style);
+        if self.links.tricky > 0 && style == Style::Stream {
+            self.may_echo(dialled, port);
         }
-        let listener = self.net.listeners.get_mut(&(to, port)).expect("checked");
+        self.syn_ack(ticket, dialled, 0);
+    }
+
+    /// Makes a connection and hands it to the listener there is. Returns its dialler's end.
+    pub(super) fn connect(&mut self, (from, to, port): (usize, usize, u16), style: Style) -> usize {
+        let dialled = self.net.ends.len();
+        let way = self.links.index(from, to);
+        self.links.dialled[way] += 1;
+        for (host, peer_host, peer) in [(from, to, dialled + 1), (to, from, dialled)] {
+            let number = self.links.dialled[way];
+            self.net.ends.push(End { number, ..End::new(host, peer, peer_host, style) });
+        }
+        let listener = self.net.listeners.get_mut(&(to, port)).expect("somebody listens");
         match listener.acceptors.pop_front() {
             Some(acceptor) => {
                 let peer = self.hosts[from].name.clone();
@@ -151,7 +145,7 @@ impl World {
             }
             None => listener.backlog.push_back(dialled + 1),
         }
-        self.syn_ack(ticket, dialled, 0);
+        dialled
     }
 
     fn syn_ack(&mut self, ticket: Ticket, end: usize, attempt: u32) {

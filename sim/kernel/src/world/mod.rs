@@ -8,11 +8,14 @@
 //! The laws of each resource are in `model`; the files beside this one apply them: `net`, `storage`,
 //! `process` (threads, boots, crashes), `strain` (what faults put on links, devices, disks, cores and clocks).
 
+mod closing;
 mod cuts;
 mod dial;
+mod ghosts;
 mod moments;
 mod net;
 mod process;
+mod receive;
 mod shared;
 mod sight;
 mod slots;
@@ -50,7 +53,7 @@ pub use sight::{HostSight, Sight};
 use slots::Slot;
 pub(crate) use slots::Waits;
 pub(crate) use storage::DeviceJob;
-pub(crate) use strain::{Slow, Steal, Strain};
+pub(crate) use strain::{Slow, Steal, Strain, Trick, What};
 
 /// Something that will happen.
 #[derive(Debug)]
@@ -71,6 +74,10 @@ pub(crate) enum Due {
     Retry { end: usize },
     /// A reset arrives.
     Reset { end: usize },
+    /// A ghost of a connection arrives.
+    Echo { end: usize, line: usize },
+    /// A slow reader comes round to a frame.
+    Read { end: usize, spell: u64 },
     /// A host's cores have something to report.
     Cpu(usize),
     /// A device has something to report.
@@ -102,16 +109,10 @@ pub(crate) enum Due {
 impl Due {
     /// Whether this comes from the run's own bookkeeping rather than from what the hosts do.
     fn is_bookkeeping(&self) -> bool {
-        matches!(
-            self,
-            Due::Phase
-                | Due::Fire { .. }
-                | Due::FaultAgain { .. }
-                | Due::FaultEnd { .. }
-                | Due::Writeback(_)
-                | Due::Fork
-                | Due::Look
-        )
+        let of_plan =
+            matches!(self, Due::Fire { .. } | Due::FaultAgain { .. } | Due::FaultEnd { .. });
+        let of_run = matches!(self, Due::Phase | Due::Fork | Due::Look);
+        of_plan || of_run || matches!(self, Due::Writeback(_))
     }
 }
 

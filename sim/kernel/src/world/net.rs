@@ -1,8 +1,9 @@
-//! Connections: frames over directed links, with windows, half-close, reset, and silence.
+//! Connections and their sending side: frames over directed links, with windows, and silence.
 //!
 //! A sender has at most a window of bytes under way, counted until the receiving node has taken them. A cut
 //! link or a host without power swallows frames: the sending kernel holds what follows, tries again with
-//! doubling delay, and gives the connection up in the end. A dead process on a live machine answers with a
+//! doubling delay, and gives the connection up in the end. A link that holds keeps all frames, of streams
+//! and datagrams, until it lets go: they arrive even if their sender has given up meanwhile. A dead process on a live machine answers with a
 //! reset; a machine that lost power answers nothing, so its peers stay half-open until they send.
 //!
 //! Left out: the way back of acknowledgements (credit returns at once); frames that still waited for the
@@ -11,11 +12,12 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::io::{Error, ErrorKind};
 
-use host::arm::{Close, Done, Ticket};
+use host::arm::{Done, Ticket};
 use host::unit::Ratio;
 use host::{Addr, Chunks, Class, Style, TrySendError};
 
-use super::strain::Slow;
+use super::ghosts::Echo;
+use super::strain::{Slow, Trick};
 use super::{Due, Waits, World};
 use crate::Time;
 use crate::draw::Weather;
@@ -24,8 +26,6 @@ use crate::model::overlaps::Overlaps;
 
 /// Bytes that a frame costs on the link besides its own: headers of the layers below.
 const FRAME_OVERHEAD: u64 = 70;
-/// Bytes of a frame's head that the digest sees; what they name (indices, lengths, sums) covers the rest.
-const HEAD_BYTES: usize = 96;
 
 /// What travels.
 #[derive(Debug)]
@@ -37,12 +37,21 @@ pub(crate) enum Item {
 }
 
 impl Item {
-    fn bytes(&self) -> u64 {
+    pub(super) fn bytes(&self) -> u64 {
         match self {
             Item::Frame(_, frame) => frame.len(),
             Item::Fin => 0,
         }
     }
+}
+
+/// What a link holds until a fault lets it go.
+#[derive(Debug)]
+pub(super) enum Parked {
+    /// Something that this end sent.
+    Item(usize, Item),
+    /// A reset on its way to this end.
+    Reset(usize),
 }
 
 /// All directed links.
@@ -52,7 +61,20 @@ pub(crate) struct Links {
     pub(super) nodes: usize,
     pub(crate) links: Vec<Link>,
     pub(super) weather: Vec<Weather>,
-    pub(super) cut_by: Vec<usize>,
+    /// The three silences: cut; holding; connections of which the way knows nothing any more.
+    pub(super) cuts: Vec<Overlaps<()>>,
+    pub(super) holds: Vec<Overlaps<()>>,
+    pub(super) forgets: Vec<Overlaps<()>>,
+    pub(super) parked: Vec<VecDeque<Parked>>,
+    /// What faults do to single frames; `tricky` entries on all links.
+    pub(super) tricks: Vec<Overlaps<Trick>>,
+    pub(super) tricky: usize,
+    /// Class words that tricks name.
+    pub(super) classes: Vec<String>,
+    /// The latest millisecond with a frame under tricks, and how many there were in it.
+    pub(super) ordinals: Vec<(u64, u64)>,
+    /// Connections dialled over each link so far.
+    pub(super) dialled: Vec<u64>,
     pub(super) slow: Vec<Overlaps<Slow>>,
     pub(super) lossy: Vec<Overlaps<Ratio>>,
 }
@@ -65,7 +87,15 @@ impl Links {
             nodes,
             links: vec![Link::new(law.clone()); count],
             weather: (0..count).map(|_| Weather::default()).collect(),
-            cut_by: vec![0; count],
+            cuts: vec![Overlaps::default(); count],
+            holds: vec![Overlaps::default(); count],
+            forgets: vec![Overlaps::default(); count],
+            parked: (0..count).map(|_| VecDeque::new()).collect(),
+            tricks: vec![Overlaps::default(); count],
+            tricky: 0,
+            classes: Vec::new(),
+            ordinals: vec![(0, 0); count],
+            dialled: vec![0; count],
             slow: vec![Overlaps::default(); count],
             lossy: vec![Overlaps::default(); count],
         }
@@ -79,8 +109,20 @@ impl Links {
         self.links[self.index(from, to)].is_cut()
     }
 
-    pub fn any_cut(&self) -> bool {
-        (0..self.nodes).any(|a| (0..self.nodes).any(|b| self.is_cut(a, b)))
+    pub fn is_held(&self, from: usize, to: usize) -> bool {
+        self.holds[self.index(from, to)].latest().is_some()
+    }
+
+    /// Whether nothing that is sent now arrives, until some fault is over.
+    pub fn is_silent(&self, from: usize, to: usize) -> bool {
+        self.is_cut(from, to) || self.is_held(from, to)
+    }
+
+    /// Whether some node does not hear another, or not on the connections that they have.
+    pub fn any_silent(&self) -> bool {
+        let forgot = |a, b| self.forgets[self.index(a, b)].latest().is_some();
+        let silent = |a, b| self.is_silent(a, b) || forgot(a, b);
+        (0..self.nodes).any(|a| (0..self.nodes).any(|b| silent(a, b)))
     }
 }
 
@@ -90,9 +132,17 @@ pub(crate) struct End {
     pub(super) peer: usize,
     pub(super) peer_host: usize,
     pub(super) style: Style,
+    /// Which of the connections that its dialler made to that host.
+    pub(super) number: u64,
+    /// Faults under which the way knows nothing of this connection.
+    pub(super) forgotten: Overlaps<()>,
+    /// What a ghost of this connection will say.
+    pub(super) echo: Option<Box<Echo>>,
     /// The process that owned it is gone, or it was given up on both sides.
     pub(super) dead: bool,
     pub(super) inbox: VecDeque<Chunks>,
+    /// Frames of the inbox that a slow reader has come round to.
+    pub(super) readable: usize,
     pub(super) eof: bool,
     pub(super) broken: Option<ErrorKind>,
     pub(super) receiver: Option<Ticket>,
@@ -107,6 +157,35 @@ pub(crate) struct End {
     /// Sent and not yet taken by the peer's node.
     pub(super) flight: u64,
     pub(super) last_arrival: Time,
+}
+
+impl End {
+    /// One end of a new connection.
+    pub(super) fn new(host: usize, peer: usize, peer_host: usize, style: Style) -> End {
+        End {
+            host,
+            peer,
+            peer_host,
+            style,
+            number: 0,
+            forgotten: Overlaps::default(),
+            echo: None,
+            dead: false,
+            inbox: VecDeque::new(),
+            readable: 0,
+            eof: false,
+            broken: None,
+            receiver: None,
+            reader_gone: false,
+            writer_gone: false,
+            queue: VecDeque::new(),
+            held: VecDeque::new(),
+            held_since: 0,
+            attempt: 0,
+            flight: 0,
+            last_arrival: 0,
+        }
+    }
 }
 
 pub(super) struct Listener {
@@ -139,7 +218,7 @@ impl World {
     }
 
     /// Who a link is: its two ends.
-    fn link_identity(&self, from: usize, to: usize) -> u64 {
+    pub(crate) fn link_identity(&self, from: usize, to: usize) -> u64 {
         self.identity(from) << 32 | self.identity(to)
     }
 
@@ -154,7 +233,24 @@ impl World {
 
     /// Whether something sent now gets to the other machine at all.
     pub(super) fn passes(&self, from: usize, to: usize) -> bool {
-        self.hosts[to].powered && !self.links.is_cut(from, to)
+        self.hosts[to].powered && !self.links.is_silent(from, to)
+    }
+
+    /// Whether what this end sends now is carried, if only to where it is held.
+    pub(super) fn is_carried(&self, end: usize) -> bool {
+        let e = &self.net.ends[end];
+        let open = self.hosts[e.peer_host].powered && !self.links.is_cut(e.host, e.peer_host);
+        open && e.forgotten.latest().is_none()
+    }
+
+    /// A frame did not get through: to whom that is booked, if a fault has done it.
+    pub(super) fn book_silence(&mut self, from: usize, to: usize, end: Option<usize>) {
+        let key = self.links.index(from, to);
+        let forgotten = end.and_then(|end| self.net.ends[end].forgotten.latest());
+        let (cut, held) = (self.links.cuts[key].latest(), self.links.holds[key].latest());
+        if let Some(line) = cut.or(forgotten).or(held) {
+            self.effects[line] += 1;
+        }
     }
 
     fn window_has_room(&self, end: usize, bytes: u64) -> bool {
@@ -176,6 +272,9 @@ impl World {
     ) -> Ticket {
         if let Some(kind) = self.end_error(end) {
             return self.ready(host, Err(kind.into()));
+        }
+        if self.links.tricky > 0 && self.is_dropped(end, class) {
+            return self.ready(host, Ok(Done::Unit));
         }
         let bytes = frame.len();
         let item = Item::Frame(class, frame);
@@ -202,6 +301,9 @@ impl World {
         if self.end_error(end).is_some() {
             return Err(TrySendError::Closed);
         }
+        if self.links.tricky > 0 && self.is_dropped(end, class) {
+            return Ok(());
+        }
         let item = Item::Frame(class, frame);
         if self.net.ends[end].style == Style::Datagram {
             self.send_datagram(end, item);
@@ -214,22 +316,33 @@ impl World {
         Ok(())
     }
 
-    fn send_datagram(&mut self, end: usize, item: Item) {
+    pub(super) fn send_datagram(&mut self, end: usize, item: Item) {
         let (from, to) = (self.net.ends[end].host, self.net.ends[end].peer_host);
+        if !self.is_carried(end) {
+            return self.book_silence(from, to, Some(end));
+        }
+        if self.links.is_held(from, to) {
+            return self.park(end, item);
+        }
         let (now, key) = (self.now(), self.links.index(from, to));
         let who = self.link_identity(from, to);
         let latency = self.links.weather[key].draw(&self.draws, "link", who, now);
         let loss = self.links.weather[key].draw(&self.draws, "link", who, now);
         let bytes = item.bytes() + FRAME_OVERHEAD;
         self.book_strain(key, loss);
-        let verdict = self.links.links[key].transmit_datagram(now, bytes, latency, loss);
-        match verdict {
-            Verdict::Arrives(at) if self.hosts[to].powered => {
-                self.net.ends[end].last_arrival = self.net.ends[end].last_arrival.max(at);
-                self.send_off(end, at, item);
+        if let Verdict::Arrives(at) =
+            self.links.links[key].transmit_datagram(now, bytes, latency, loss)
+        {
+            if self.links.tricky > 0 {
+                return self.trick_datagram(end, at, item);
             }
-            _ => self.effects[self.links.cut_by[key]] += u64::from(self.links.is_cut(from, to)),
+            self.datagram_arrives(end, at, item);
         }
+    }
+
+    pub(super) fn datagram_arrives(&mut self, end: usize, at: Time, item: Item) {
+        self.net.ends[end].last_arrival = self.net.ends[end].last_arrival.max(at);
+        self.send_off(end, at, item);
     }
 
     fn send_off(&mut self, end: usize, at: Time, item: Item) {
@@ -239,8 +352,11 @@ impl World {
     }
 
     /// Hands an item of a stream to the link, behind those that are held.
-    fn put_on_link(&mut self, end: usize, item: Item) {
+    pub(super) fn put_on_link(&mut self, end: usize, item: Item) {
         self.net.ends[end].flight += item.bytes();
+        if self.net.ends[end].echo.is_some() {
+            self.remember(end, &item);
+        }
         if !self.net.ends[end].held.is_empty() {
             self.hold(end, item);
             return;
@@ -248,13 +364,16 @@ impl World {
         self.transmit(end, item);
     }
 
-    fn transmit(&mut self, end: usize, item: Item) {
+    pub(super) fn transmit(&mut self, end: usize, item: Item) {
         let e = &self.net.ends[end];
         let (from, to, last) = (e.host, e.peer_host, e.last_arrival);
         let (now, key) = (self.now(), self.links.index(from, to));
         let who = self.link_identity(from, to);
-        if !self.passes(from, to) {
+        if !self.is_carried(end) {
             return self.hold(end, item);
+        }
+        if self.links.is_held(from, to) {
+            return self.park(end, item);
         }
         let latency = self.links.weather[key].draw(&self.draws, "link", who, now);
         let link = &mut self.links.links[key];
@@ -268,6 +387,11 @@ impl World {
         let bytes = item.bytes() + FRAME_OVERHEAD;
         match self.links.links[key].transmit(now, bytes, last, latency, loss) {
             Verdict::Arrives(at) => {
+                let (item, late) = match self.links.tricky {
+                    0 => (item, 0),
+                    _ => self.trick(end, item),
+                };
+                let at = at.saturating_add(late);
                 self.net.ends[end].last_arrival = at;
                 self.send_off(end, at, item);
             }
@@ -275,12 +399,14 @@ impl World {
         }
     }
 
-    fn hold(&mut self, end: usize, item: Item) {
+    pub(super) fn hold(&mut self, end: usize, item: Item) {
         let now = self.now();
         self.queue_bytes += item.bytes();
+        let e = &self.net.ends[end];
+        let (from, to) = (e.host, e.peer_host);
+        let key = self.links.index(from, to);
+        self.book_silence(from, to, Some(end));
         let e = &mut self.net.ends[end];
-        let key = self.links.index(e.host, e.peer_host);
-        self.effects[self.links.cut_by[key]] += u64::from(self.links.links[key].is_cut());
         e.held.push_back(item);
         if e.held.len() == 1 {
             (e.held_since, e.attempt) = (now, 0);
@@ -302,7 +428,7 @@ impl World {
         }
         e.attempt += 1;
         let attempt = e.attempt;
-        if !self.passes(from, to) {
+        if !self.is_carried(end) {
             let key = self.links.index(from, to);
             let delay = self.links.links[key].law.retry_delay(attempt);
             return self.schedule(now + delay, Due::Retry { end });
@@ -319,7 +445,7 @@ impl World {
     }
 
     /// Sends what the window now has room for.
-    fn flush(&mut self, end: usize) {
+    pub(super) fn flush(&mut self, end: usize) {
         while let Some((_, item)) = self.net.ends[end].queue.front() {
             if !self.window_has_room(end, item.bytes()) {
                 return;
@@ -329,185 +455,6 @@ impl World {
             self.put_on_link(end, item);
             if let Some(ticket) = ticket {
                 self.complete(ticket, Ok(Done::Unit));
-            }
-        }
-    }
-
-    // Receiving.
-
-    pub(crate) fn arrive(&mut self, end: usize, item: Item) {
-        let now = self.now();
-        self.queue_bytes -= item.bytes();
-        let bytes = item.bytes();
-        self.frames += 1;
-        self.frame_bytes += bytes;
-        self.digest.add(|b| {
-            b.extend_from_slice(&now.to_le_bytes());
-            b.extend_from_slice(&(end as u64).to_le_bytes());
-            b.extend_from_slice(&bytes.to_le_bytes());
-            if let Item::Frame(class, frame) = &item {
-                b.extend_from_slice(class.0.as_bytes());
-                let head = frame.parts().next();
-                b.extend(head.iter().flat_map(|h| h.iter().take(HEAD_BYTES)));
-            }
-        });
-        let e = &mut self.net.ends[end];
-        if e.dead || (e.reader_gone && e.writer_gone) {
-            let (peer, peer_host, host) = (e.peer, e.peer_host, e.host);
-            if self.passes(host, peer_host) {
-                let back = self.latency(host, peer_host);
-                self.schedule(now + back, Due::Reset { end: peer });
-            }
-            return;
-        }
-        if e.broken.is_some() {
-            return;
-        }
-        match item {
-            Item::Fin => {
-                e.eof = true;
-                if let Some(ticket) = e.receiver.take() {
-                    self.complete(ticket, Ok(Done::Frame(None)));
-                }
-            }
-            Item::Frame(_, frame) => {
-                if e.reader_gone {
-                    return self.taken(end, bytes);
-                }
-                match e.receiver.take() {
-                    Some(ticket) => {
-                        self.complete(ticket, Ok(Done::Frame(Some(frame))));
-                        self.taken(end, bytes);
-                    }
-                    None => {
-                        self.queue_bytes += bytes;
-                        e.inbox.push_back(frame);
-                    }
-                }
-            }
-        }
-    }
-
-    /// The node took a frame: its sender has room again.
-    fn taken(&mut self, end: usize, bytes: u64) {
-        let peer = self.net.ends[end].peer;
-        let sender = &mut self.net.ends[peer];
-        sender.flight = sender.flight.saturating_sub(bytes);
-        self.flush(peer);
-    }
-
-    pub(crate) fn submit_recv(&mut self, host: usize, end: usize) -> Ticket {
-        let e = &mut self.net.ends[end];
-        if let Some(frame) = e.inbox.pop_front() {
-            let bytes = frame.len();
-            self.queue_bytes -= bytes;
-            self.taken(end, bytes);
-            return self.ready(host, Ok(Done::Frame(Some(frame))));
-        }
-        if let Some(kind) = e.broken {
-            return self.ready(host, Err(kind.into()));
-        }
-        if e.eof {
-            return self.ready(host, Ok(Done::Frame(None)));
-        }
-        let ticket = self.slot(host, Waits::Recv(end));
-        self.net.ends[end].receiver = Some(ticket);
-        ticket
-    }
-
-    pub(crate) fn forget_recv(&mut self, end: usize, ticket: Ticket) {
-        let e = &mut self.net.ends[end];
-        if e.receiver == Some(ticket) {
-            e.receiver = None;
-        }
-    }
-
-    // Closing.
-
-    pub(crate) fn close(&mut self, end: usize, how: Close) {
-        if self.net.ends[end].dead {
-            return;
-        }
-        match how {
-            Close::Half => {
-                if std::mem::replace(&mut self.net.ends[end].writer_gone, true) {
-                    return;
-                }
-                let e = &mut self.net.ends[end];
-                if e.broken.is_some() || e.style == Style::Datagram && e.queue.is_empty() {
-                    if e.broken.is_none() {
-                        let peer = e.peer;
-                        let (from, to, last) = (e.host, e.peer_host, e.last_arrival);
-                        let at = (self.now() + self.latency(from, to)).max(last);
-                        self.schedule(at, Due::Arrive { end: peer, item: Item::Fin });
-                    }
-                    return;
-                }
-                e.queue.push_back((None, Item::Fin));
-                self.flush(end);
-            }
-            Close::Reader => {
-                let e = &mut self.net.ends[end];
-                e.reader_gone = true;
-                let bytes: u64 = e.inbox.drain(..).map(|f| f.len()).sum();
-                self.queue_bytes -= bytes;
-                self.taken(end, bytes);
-            }
-            Close::Abort => {
-                let e = &self.net.ends[end];
-                let (peer, from, to, whole) = (e.peer, e.host, e.peer_host, e.broken.is_none());
-                let last = e.last_arrival;
-                self.break_end(end, ErrorKind::ConnectionAborted);
-                if whole && self.passes(from, to) {
-                    let at = (self.now() + self.latency(from, to)).max(last);
-                    self.schedule(at, Due::Reset { end: peer });
-                }
-            }
-        }
-    }
-
-    /// A reset arrived.
-    pub(crate) fn reset(&mut self, end: usize) {
-        self.note("reset", end as u64, 0);
-        if !self.net.ends[end].dead && self.net.ends[end].broken.is_none() {
-            self.break_end(end, ErrorKind::ConnectionReset);
-        }
-    }
-
-    /// Nothing more goes in or out of this end; everybody who waits on it learns why.
-    fn break_end(&mut self, end: usize, kind: ErrorKind) {
-        let e = &mut self.net.ends[end];
-        e.broken = Some(kind);
-        let receiver = e.receiver.take();
-        let inbox: u64 = e.inbox.drain(..).map(|f| f.len()).sum();
-        let held: u64 = e.held.drain(..).map(|i| i.bytes()).sum();
-        let queue = std::mem::take(&mut e.queue);
-        let queued: u64 = queue.iter().map(|(_, i)| i.bytes()).sum();
-        self.queue_bytes -= inbox + held + queued;
-        if let Some(ticket) = receiver {
-            self.complete(ticket, Err(kind.into()));
-        }
-        for ticket in queue.into_iter().filter_map(|(t, _)| t) {
-            self.complete(ticket, Err(kind.into()));
-        }
-    }
-
-    /// A process ended. An orderly kernel resets its connections; a machine without power says nothing.
-    pub(crate) fn close_connections_of(&mut self, host: usize, orderly: bool) {
-        self.net.listeners.retain(|key, _| key.0 != host);
-        for end in 0..self.net.ends.len() {
-            let e = &self.net.ends[end];
-            if e.host != host || e.dead {
-                continue;
-            }
-            let (peer, to, whole) = (e.peer, e.peer_host, e.broken.is_none());
-            let last = e.last_arrival;
-            self.break_end(end, ErrorKind::ConnectionAborted);
-            self.net.ends[end].dead = true;
-            if orderly && whole && self.passes(host, to) {
-                // What left before still arrives before.
-                let at = (self.now() + self.latency(host, to)).max(last);
-                self.schedule(at, Due::Reset { end: peer });
             }
         }
     }

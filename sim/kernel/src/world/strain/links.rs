@@ -3,8 +3,10 @@
 //! Left out: loss of the kernels' own messages (requests to connect, resets).
 
 use host::unit::{Rate, Ratio};
+use host::{Rng, Style};
 
 use crate::world::World;
+use crate::world::net::End;
 
 /// A slow link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,6 +53,29 @@ impl World {
     fn set_loss(&mut self, key: usize) {
         let link = &mut self.links.links[key];
         link.loss = self.links.lossy[key].all().max().map(|loss| loss.max(link.law.loss));
+    }
+
+    /// Breaks the connections that `link.0` dialled to `link.1`, a share of them, at both ends.
+    pub(crate) fn reset_connections(
+        &mut self,
+        link: (usize, usize),
+        line: usize,
+        share: Ratio,
+        draws: impl Fn(u64) -> Rng,
+    ) {
+        for end in 0..self.net.ends.len() {
+            let e = &self.net.ends[end];
+            let (peer, dialled) = (e.peer, e.peer == end + 1);
+            let whole =
+                |e: &End| !e.dead && e.broken.is_none() && !(e.reader_gone && e.writer_gone);
+            let here = (e.host, e.peer_host) == link && dialled && e.style == Style::Stream;
+            let open = here && (whole(e) || whole(&self.net.ends[peer]));
+            if open && draws(e.number).chance(share.0) {
+                self.effects[line] += 1;
+                self.reset(end);
+                self.reset(peer);
+            }
+        }
     }
 
     /// A frame goes over a link: whom its delay and its loss are booked to.

@@ -11,12 +11,16 @@
 mod clocks;
 mod cores;
 mod disks;
+mod frames;
 mod links;
+mod readers;
 
 use clocks::ClockStrain;
 pub(crate) use cores::Steal;
 use disks::DiskStrain;
+pub(crate) use frames::{Trick, What};
 pub(crate) use links::Slow;
+use readers::ReaderStrain;
 
 use crate::model::clock::HostClock;
 use crate::model::overlaps::Overlaps;
@@ -31,6 +35,7 @@ pub(crate) struct Strain {
     pub(super) steals: Overlaps<Steal>,
     /// To what its client is urged; hosts of clients only.
     pub(crate) urges: Overlaps<Urge>,
+    pub(super) reader: ReaderStrain,
 }
 
 impl Strain {
