@@ -6,43 +6,105 @@
 
 use std::sync::Arc;
 
-use kernel::fault::{Control, Fault};
+use kernel::fault::{Control, Fault, Shows};
 use kernel::registry::Word;
 
+mod bit_rot;
 mod clock_drift;
 mod clock_step;
 mod crash;
+mod dir_entry_lost;
+mod disk_fail_slow;
 mod disk_full;
+mod disk_restored;
 mod disk_slow;
 mod disk_stall;
+mod disk_wiped;
 mod link_lossy;
 mod link_slow;
 mod network_partition;
 mod pause;
 mod power_loss;
+mod read_error;
+mod sector_error;
 mod stop;
+mod sync_error;
+mod sync_lies;
+mod write_error;
+mod write_lost;
+mod write_misdirected;
+mod write_torn;
 
 /// Every fault.
 pub fn words() -> Vec<Word<Arc<dyn Fault>>> {
     vec![
+        bit_rot::word(),
         clock_drift::word(),
         clock_step::word(),
         crash::word(),
+        dir_entry_lost::word(),
+        disk_fail_slow::word(),
         disk_full::word(),
+        disk_restored::word(),
         disk_slow::word(),
         disk_stall::word(),
+        disk_wiped::word(),
         link_lossy::word(),
         link_slow::word(),
         network_partition::word(),
         pause::word(),
         power_loss::word(),
+        read_error::word(),
+        sector_error::word(),
         stop::word(),
+        sync_error::word(),
+        sync_lies::word(),
+        write_error::word(),
+        write_lost::word(),
+        write_misdirected::word(),
+        write_torn::word(),
     ]
 }
 
 /// The hosts' names, for the story.
 fn names(control: &Control<'_>, hosts: &[usize]) -> String {
     hosts.iter().map(|h| control.name(*h)).collect::<Vec<_>>().join(", ")
+}
+
+/// The hosts for which `act` says yes; it is asked for each.
+fn admitted(hosts: &[usize], mut act: impl FnMut(usize) -> bool) -> Vec<usize> {
+    hosts.iter().copied().filter(|host| act(*host)).collect()
+}
+
+/// Whom of the hosts it hit and what it did there, and who was spared, for the story.
+fn told(control: &Control<'_>, hosts: &[usize], hit: &[usize], what: &str) -> String {
+    let spared: Vec<usize> = hosts.iter().copied().filter(|host| !hit.contains(host)).collect();
+    let hit = [names(control, hit), what.to_string()].map(|s| s.trim().to_string());
+    let hit = hit.into_iter().filter(|s| !s.is_empty()).collect::<Vec<_>>().join(", ");
+    match (spared.is_empty(), spared.len() == hosts.len()) {
+        (true, _) => hit,
+        (_, true) => format!("spares {}", names(control, &spared)),
+        _ => format!("{hit}; spares {}", names(control, &spared)),
+    }
+}
+
+/// When damage shows, by its word.
+fn shows(word: &str) -> Shows {
+    match word {
+        "now" => Shows::Now,
+        "restart" => Shows::Restart,
+        _ => Shows::PowerLoss,
+    }
+}
+
+/// ` of wal/`, or nothing where all files are meant.
+fn of(under: &str) -> String {
+    if under.is_empty() { String::new() } else { format!(" of {under}") }
+}
+
+/// ` to wal/`, or nothing.
+fn to(under: &str) -> String {
+    if under.is_empty() { String::new() } else { format!(" to {under}") }
 }
 
 /// The two sides of a fault on links: the selected hosts, and others.

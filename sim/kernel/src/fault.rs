@@ -6,6 +6,8 @@ mod disks;
 mod hosts;
 mod links;
 
+pub use disks::{Damage, Shows, Trouble};
+
 use host::Rng;
 
 use crate::Time;
@@ -26,6 +28,8 @@ pub struct Control<'a> {
     pub(crate) world: &'a mut World,
     /// The line of the plan that acts; effects are booked to it.
     pub(crate) line: usize,
+    /// What the line's own draws are keyed by; a replay has the same.
+    pub(crate) key: u64,
     pub(crate) rng: Rng,
     /// Outcomes of power losses by host, when an artifact is replayed. Who is not named had nothing to lose.
     pub(crate) replay: Option<Vec<(String, Vec<Survivor>)>>,

@@ -12,6 +12,7 @@ use host::unit::{Ratio, Size, parse_duration, parse_size};
 use crate::check::{Measure, Unit};
 use crate::doc::{Doc, Effective, Problem, Reader, Value};
 use crate::draw::Draws;
+use crate::model::atlas::Atlas;
 use crate::plan::FaultSpec;
 use crate::profile::Profile;
 use crate::registry::{Boot, Claim, Params, Registry};
@@ -62,6 +63,29 @@ host::settings! {
         share: Ratio = "100%";
         /// Its place among the storms of the tour; 0: it has none.
         tour: u64 = "0", "0..99";
+    }
+}
+
+host::settings! {
+    /// How many hosts may be harmed for good, so that an alarm is never a legitimate loss.
+    pub struct AtlasHead {
+        /// Hosts whose durable bytes may be destroyed such that checksums notice: a number, or `minority`.
+        damages: Text = "minority";
+        /// Hosts that may forget durable bytes without a trace.
+        forgets: u64 = "0", "0..64";
+    }
+}
+
+impl AtlasHead {
+    fn atlas(&self, nodes: u64) -> Result<Atlas, String> {
+        let nodes = nodes as usize;
+        let damages = match self.damages.0.as_str() {
+            "minority" => Atlas::minority(nodes),
+            text => text.parse().ok().filter(|n| *n <= nodes).ok_or_else(|| {
+                format!("`{text}` is not `minority`, nor a number of hosts from 0 to {nodes}")
+            })?,
+        };
+        Ok(Atlas::new(damages, self.forgets as usize))
     }
 }
 
@@ -221,6 +245,8 @@ pub struct Scenario {
     pub shows: Option<Shows>,
     /// Measures to print first.
     pub columns: Vec<String>,
+    /// Whose disks may be harmed for good.
+    pub atlas: Atlas,
     /// CI's budget.
     pub ci: Budget,
     /// Bounds.
@@ -251,6 +277,11 @@ impl Scenario {
         let check: CheckHead = r.settings("check", "");
         let shows = read_shows(r, registry, &checks);
         let columns = r.many("measure", "columns");
+        let atlas: AtlasHead = r.settings("atlas", "");
+        let atlas = atlas.atlas(cluster.hosts).unwrap_or_else(|why| {
+            r.problem("atlas.damages", why);
+            Atlas::default()
+        });
         let ci = r.settings("ci", "");
         let limits = r.settings("limits", "");
         r.finish();
@@ -270,6 +301,7 @@ impl Scenario {
             min_acks: check.min_acks,
             shows,
             columns,
+            atlas,
             ci,
             limits,
             effective: reader.effective,

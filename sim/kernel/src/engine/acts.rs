@@ -22,8 +22,9 @@ impl Engine {
         let history = shared.history();
         let (plan, fault) = &self.setup.lines[line];
         let rng = fire_rng(&world, plan, 0);
+        let key = origin_key(plan);
         let mut control =
-            Control { world: &mut world, line, rng, replay: None, survivors: Vec::new() };
+            Control { world: &mut world, line, key, rng, replay: None, survivors: Vec::new() };
         let (hosts, mut fired) = match plan {
             PlanLine::Exact(fired) => {
                 control.replay = Some(fired.survivors.clone());
@@ -76,19 +77,25 @@ impl Engine {
         let (_, hosts) = self.active.remove(i);
         let mut world = self.shared.world();
         let rng = fire_rng(&world, &self.setup.lines[line].0, 1);
+        let key = origin_key(&self.setup.lines[line].0);
         let mut control =
-            Control { world: &mut world, line, rng, replay: None, survivors: Vec::new() };
+            Control { world: &mut world, line, key, rng, replay: None, survivors: Vec::new() };
         self.setup.lines[line].1.end(&mut control, &hosts);
     }
 }
 
 /// The draws of one act: keyed by the scenario's line and not by what else was drawn.
 fn fire_rng(world: &World, plan: &PlanLine, step: u64) -> Rng {
+    world.draws.stream("fire", origin_key(plan), step)
+}
+
+/// The scenario's line and its time in one number.
+fn origin_key(plan: &PlanLine) -> u64 {
     let (spec, n) = match plan {
         PlanLine::Drawn(drawn) => drawn.origin,
         PlanLine::Exact(fired) => fired.origin,
     };
-    world.draws.stream("fire", spec << 32 | n, step)
+    spec << 32 | n
 }
 
 /// Resolves a selector against the moment.

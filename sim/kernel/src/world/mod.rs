@@ -6,11 +6,12 @@
 //! boot, in one sweep over those slots: that is the whole of "old handles do nothing".
 //!
 //! The laws of each resource are in `model`; the files beside this one apply them: `net`, `storage`,
-//! `process` (threads, boots, crashes), `strain` (what faults put on links, devices, disks and clocks).
+//! `process` (threads, boots, crashes), `power` (its loss), `strain` (what faults put on links, devices, disks and clocks).
 
 mod cuts;
 mod dial;
 mod net;
+mod power;
 mod process;
 mod shared;
 mod slots;
@@ -31,6 +32,7 @@ use crate::Time;
 use crate::digest::Digest;
 use crate::draw::{Draws, Weather};
 use crate::event::KernelEvent;
+use crate::model::atlas::Atlas;
 use crate::model::clock::HostClock;
 use crate::model::disk::{Cache, DiskLaw};
 use crate::model::files::Files;
@@ -39,13 +41,14 @@ use crate::model::share::Share;
 use crate::profile::Profile;
 
 pub(crate) use net::{Item, Links, NetState};
+pub(crate) use power::Tearing;
 pub(crate) use process::{Gate, HostThread, TaskState};
 pub(crate) use shared::Locked;
 pub use shared::{Plugin, Shared};
 use slots::Slot;
 pub(crate) use slots::Waits;
 pub(crate) use storage::DeviceJob;
-pub(crate) use strain::{Slow, Strain};
+pub(crate) use strain::{Episodes, Io, Slow, Strain};
 
 /// Something that will happen.
 #[derive(Debug)]
@@ -194,6 +197,8 @@ pub struct World {
     /// Futures of ended boots; dropped when nothing is locked.
     pub(crate) graveyard: Vec<BoxFuture>,
     pub(crate) effects: Vec<u64>,
+    /// Whose disks may still be harmed for good.
+    pub(crate) atlas: Atlas,
     pub(crate) plants: Vec<String>,
     pub(crate) polls: u64,
     pub(crate) polls_max: u64,
@@ -256,6 +261,7 @@ impl World {
             outbox: Vec::new(),
             graveyard: Vec::new(),
             effects: Vec::new(),
+            atlas: Atlas::default(),
             plants: Vec::new(),
             polls: 0,
             polls_max: u64::MAX,

@@ -10,10 +10,12 @@
 
 mod clocks;
 mod disks;
+mod io;
 mod links;
 
 use clocks::ClockStrain;
 use disks::DiskStrain;
+pub(crate) use io::{Episodes, Io};
 pub(crate) use links::Slow;
 
 use crate::model::clock::HostClock;
@@ -22,7 +24,7 @@ use crate::model::clock::HostClock;
 #[derive(Debug, Default)]
 pub(crate) struct Strain {
     pub(super) clock: ClockStrain,
-    pub(super) disk: DiskStrain,
+    pub(crate) disk: DiskStrain,
 }
 
 impl Strain {
