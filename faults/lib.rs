@@ -6,12 +6,19 @@
 
 use std::sync::Arc;
 
+<<<<<<< HEAD
 use host::Rng;
 use kernel::fault::{Control, Fault};
 use kernel::registry::Word;
 
 mod class_lossy;
 mod clock_coarse;
+=======
+use kernel::fault::{Control, Fault, Shows};
+use kernel::registry::Word;
+
+mod bit_rot;
+>>>>>>> disk
 mod clock_drift;
 mod clock_step;
 mod clock_strobe;
@@ -19,10 +26,17 @@ mod clock_suspended;
 mod connection_reset;
 mod cpu_steal;
 mod crash;
+<<<<<<< HEAD
 mod crash_loop;
+=======
+mod dir_entry_lost;
+mod disk_fail_slow;
+>>>>>>> disk
 mod disk_full;
+mod disk_restored;
 mod disk_slow;
 mod disk_stall;
+<<<<<<< HEAD
 mod frames_corrupted;
 mod frames_duplicated;
 mod frames_reordered;
@@ -31,6 +45,9 @@ mod link_flaps;
 mod link_grey;
 mod link_half_open;
 mod link_holds;
+=======
+mod disk_wiped;
+>>>>>>> disk
 mod link_lossy;
 mod link_slow;
 mod network_bridge;
@@ -38,18 +55,34 @@ mod network_partition;
 mod network_ring;
 mod pause;
 mod power_loss;
+<<<<<<< HEAD
 mod rack_power_loss;
 mod reader_slow;
 mod retry_storm;
 mod stop;
 mod task_panic;
 mod timers_late;
+=======
+mod read_error;
+mod sector_error;
+mod stop;
+mod sync_error;
+mod sync_lies;
+mod write_error;
+mod write_lost;
+mod write_misdirected;
+mod write_torn;
+>>>>>>> disk
 
 /// Every fault.
 pub fn words() -> Vec<Word<Arc<dyn Fault>>> {
     vec![
+<<<<<<< HEAD
         class_lossy::word(),
         clock_coarse::word(),
+=======
+        bit_rot::word(),
+>>>>>>> disk
         clock_drift::word(),
         clock_step::word(),
         clock_strobe::word(),
@@ -57,10 +90,17 @@ pub fn words() -> Vec<Word<Arc<dyn Fault>>> {
         connection_reset::word(),
         cpu_steal::word(),
         crash::word(),
+<<<<<<< HEAD
         crash_loop::word(),
+=======
+        dir_entry_lost::word(),
+        disk_fail_slow::word(),
+>>>>>>> disk
         disk_full::word(),
+        disk_restored::word(),
         disk_slow::word(),
         disk_stall::word(),
+<<<<<<< HEAD
         frames_corrupted::word(),
         frames_duplicated::word(),
         frames_reordered::word(),
@@ -69,6 +109,9 @@ pub fn words() -> Vec<Word<Arc<dyn Fault>>> {
         link_grey::word(),
         link_half_open::word(),
         link_holds::word(),
+=======
+        disk_wiped::word(),
+>>>>>>> disk
         link_lossy::word(),
         link_slow::word(),
         network_bridge::word(),
@@ -76,12 +119,24 @@ pub fn words() -> Vec<Word<Arc<dyn Fault>>> {
         network_ring::word(),
         pause::word(),
         power_loss::word(),
+<<<<<<< HEAD
         rack_power_loss::word(),
         reader_slow::word(),
         retry_storm::word(),
         stop::word(),
         task_panic::word(),
         timers_late::word(),
+=======
+        read_error::word(),
+        sector_error::word(),
+        stop::word(),
+        sync_error::word(),
+        sync_lies::word(),
+        write_error::word(),
+        write_lost::word(),
+        write_misdirected::word(),
+        write_torn::word(),
+>>>>>>> disk
     ]
 }
 
@@ -90,6 +145,7 @@ fn names(control: &Control<'_>, hosts: &[usize]) -> String {
     hosts.iter().map(|h| control.name(*h)).collect::<Vec<_>>().join(", ")
 }
 
+<<<<<<< HEAD
 /// Puts the hosts into an order that the draws decide.
 fn shuffle(hosts: &mut [usize], rng: &mut Rng) {
     for i in (1..hosts.len()).rev() {
@@ -97,6 +153,44 @@ fn shuffle(hosts: &mut [usize], rng: &mut Rng) {
     }
 }
 
+=======
+/// The hosts for which `act` says yes; it is asked for each.
+fn admitted(hosts: &[usize], mut act: impl FnMut(usize) -> bool) -> Vec<usize> {
+    hosts.iter().copied().filter(|host| act(*host)).collect()
+}
+
+/// Whom of the hosts it hit and what it did there, and who was spared, for the story.
+fn told(control: &Control<'_>, hosts: &[usize], hit: &[usize], what: &str) -> String {
+    let spared: Vec<usize> = hosts.iter().copied().filter(|host| !hit.contains(host)).collect();
+    let hit = [names(control, hit), what.to_string()].map(|s| s.trim().to_string());
+    let hit = hit.into_iter().filter(|s| !s.is_empty()).collect::<Vec<_>>().join(", ");
+    match (spared.is_empty(), spared.len() == hosts.len()) {
+        (true, _) => hit,
+        (_, true) => format!("spares {}", names(control, &spared)),
+        _ => format!("{hit}; spares {}", names(control, &spared)),
+    }
+}
+
+/// When damage shows, by its word.
+fn shows(word: &str) -> Shows {
+    match word {
+        "now" => Shows::Now,
+        "restart" => Shows::Restart,
+        _ => Shows::PowerLoss,
+    }
+}
+
+/// ` of wal/`, or nothing where all files are meant.
+fn of(under: &str) -> String {
+    if under.is_empty() { String::new() } else { format!(" of {under}") }
+}
+
+/// ` to wal/`, or nothing.
+fn to(under: &str) -> String {
+    if under.is_empty() { String::new() } else { format!(" to {under}") }
+}
+
+>>>>>>> disk
 /// The two sides of a fault on links: the selected hosts, and others.
 struct Sides {
     /// `both`, `out` of the selected hosts, or `in`.

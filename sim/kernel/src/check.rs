@@ -97,6 +97,11 @@ impl View<'_> {
         self.world.hosts[host].damaged
     }
 
+    /// Whether the host lost durable bytes or names such that nobody could notice for sure.
+    pub fn forgot(&self, host: usize) -> bool {
+        self.world.hosts[host].strain.disk.forgot
+    }
+
     /// Whether the host's node refused to serve from such a disk; it stays down.
     pub fn refused(&self, host: usize) -> bool {
         self.world.hosts[host].refused

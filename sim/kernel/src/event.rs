@@ -40,6 +40,8 @@ pub enum KernelEvent {
     DiskStalled,
     /// It works again.
     DiskGoesOn { ns: Time },
+    /// Harm to the host's disk came out, in so many ranges of files; `damaged` ones checksums notice.
+    DiskHarmed { ranges: u64, damaged: bool },
     /// A fault of the plan acted.
     Fault { kind: String, text: String },
     /// A fault of this kind no longer acts on this host; said where nothing else shows it.
@@ -63,6 +65,7 @@ impl KernelEvent {
         "link_remembers",
         "disk_stalled",
         "disk_goes_on",
+        "disk_harmed",
         "fault",
         "fault_over",
     ];
@@ -94,6 +97,7 @@ impl Event for KernelEvent {
             KernelEvent::LinkRemembers { .. } => "link_remembers",
             KernelEvent::DiskStalled => "disk_stalled",
             KernelEvent::DiskGoesOn { .. } => "disk_goes_on",
+            KernelEvent::DiskHarmed { .. } => "disk_harmed",
             KernelEvent::Fault { .. } => "fault",
             KernelEvent::FaultOver { .. } => "fault_over",
         }
@@ -128,6 +132,10 @@ impl Event for KernelEvent {
             KernelEvent::DiskGoesOn { ns } => {
                 format!("disk goes on after {} ms", host::unit::millis(*ns))
             }
+            KernelEvent::DiskHarmed { ranges, damaged } => {
+                let how = if *damaged { "damage" } else { "loss" };
+                format!("{how} of durable bytes comes out, in {ranges} places")
+            }
             KernelEvent::Fault { kind, text } => format!("{kind} {text}"),
             KernelEvent::FaultOver { kind } => format!("{kind} is over"),
         }
@@ -140,10 +148,19 @@ impl Event for KernelEvent {
             KernelEvent::PowerLost { unsynced, lost } => facts.num(*unsynced).num(*lost),
             KernelEvent::Exited { error } => facts.num(u64::from(error.is_some())),
             KernelEvent::Resumed { ns } | KernelEvent::DiskGoesOn { ns } => facts.num(*ns),
+<<<<<<< HEAD
             KernelEvent::LinkCut { to, .. }
             | KernelEvent::LinkHealed { to, .. }
             | KernelEvent::LinkForgot { to, .. }
             | KernelEvent::LinkRemembers { to, .. } => facts.num(*to as u64),
+=======
+            KernelEvent::LinkCut { to, .. } | KernelEvent::LinkHealed { to, .. } => {
+                facts.num(*to as u64)
+            }
+            KernelEvent::DiskHarmed { ranges, damaged } => {
+                facts.num(*ranges).num(u64::from(*damaged))
+            }
+>>>>>>> disk
             KernelEvent::Fault { kind, text } => facts.word(kind).word(text),
             KernelEvent::FaultOver { kind } => facts.word(kind),
             _ => facts,

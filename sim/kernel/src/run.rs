@@ -301,6 +301,7 @@ fn build(scenario: &Scenario, options: &Options, draws: Draws, setup: &Setup) ->
         retransmit_max_ns: retransmit_ns.saturating_mul(10),
     };
     world.links = Links::new(hosts, nodes, &law);
+    world.atlas = scenario.atlas.clone();
     world.plants.clone_from(&options.plants);
     world.bytes_max = scenario.limits.memory.0;
     world.polls_max = scenario.limits.polls;

@@ -12,7 +12,12 @@ use host::unit::{Ratio, Size, parse_duration, parse_size, parse_span};
 use crate::check::{Measure, Unit};
 use crate::doc::{Doc, Effective, Problem, Reader, Value};
 use crate::draw::Draws;
+<<<<<<< HEAD
 use crate::plan::{FaultSpec, Swarm};
+=======
+use crate::model::atlas::Atlas;
+use crate::plan::FaultSpec;
+>>>>>>> disk
 use crate::profile::Profile;
 use crate::registry::{Boot, Claim, Params, Registry};
 use crate::workload::Workload;
@@ -68,10 +73,32 @@ host::settings! {
 }
 
 host::settings! {
+<<<<<<< HEAD
     /// What `[swarm]` may say besides its list.
     pub struct SwarmHead {
         /// The share of seeds in which a kind of fault is off, for each kind.
         kinds_off: Ratio = "0%";
+=======
+    /// How many hosts may be harmed for good, so that an alarm is never a legitimate loss.
+    pub struct AtlasHead {
+        /// Hosts whose durable bytes may be destroyed such that checksums notice: a number, or `minority`.
+        damages: Text = "minority";
+        /// Hosts that may forget durable bytes without a trace.
+        forgets: u64 = "0", "0..64";
+    }
+}
+
+impl AtlasHead {
+    fn atlas(&self, nodes: u64) -> Result<Atlas, String> {
+        let nodes = nodes as usize;
+        let damages = match self.damages.0.as_str() {
+            "minority" => Atlas::minority(nodes),
+            text => text.parse().ok().filter(|n| *n <= nodes).ok_or_else(|| {
+                format!("`{text}` is not `minority`, nor a number of hosts from 0 to {nodes}")
+            })?,
+        };
+        Ok(Atlas::new(damages, self.forgets as usize))
+>>>>>>> disk
     }
 }
 
@@ -233,6 +260,8 @@ pub struct Scenario {
     pub shows: Option<Shows>,
     /// Measures to print first.
     pub columns: Vec<String>,
+    /// Whose disks may be harmed for good.
+    pub atlas: Atlas,
     /// CI's budget.
     pub ci: Budget,
     /// Bounds.
@@ -264,6 +293,11 @@ impl Scenario {
         let check: CheckHead = r.settings("check", "");
         let shows = read_shows(r, registry, &checks);
         let columns = r.many("measure", "columns");
+        let atlas: AtlasHead = r.settings("atlas", "");
+        let atlas = atlas.atlas(cluster.hosts).unwrap_or_else(|why| {
+            r.problem("atlas.damages", why);
+            Atlas::default()
+        });
         let ci = r.settings("ci", "");
         let limits = r.settings("limits", "");
         r.finish();
@@ -284,6 +318,7 @@ impl Scenario {
             min_acks: check.min_acks,
             shows,
             columns,
+            atlas,
             ci,
             limits,
             effective: reader.effective,

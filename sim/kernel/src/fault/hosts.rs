@@ -4,9 +4,15 @@
 
 use host::unit::Ratio;
 
+use host::unit::Ratio;
+
 use super::Control;
+<<<<<<< HEAD
 use crate::Time;
 use crate::world::Steal;
+=======
+use crate::world::Tearing;
+>>>>>>> disk
 
 impl Control<'_> {
     /// The process dies; the page cache lives. It stays down until every fault that wants it down has ended.
@@ -18,12 +24,28 @@ impl Control<'_> {
 
     /// The host loses power: unsynced bytes survive as the draw, or the replayed plan, says.
     pub fn power_loss(&mut self, host: usize) {
+<<<<<<< HEAD
         self.world.hosts[host].downs.put(self.line, ());
+=======
+        self.lose_power(host, None);
+    }
+
+    /// The same, and of what survives each sector of `sector` bytes is torn out with these shares: as it
+    /// was before, or garbage. Effects are sectors.
+    pub fn torn_power_loss(&mut self, host: usize, sector: u64, missing: Ratio, garbage: Ratio) {
+        let tearing = Tearing { sector, missing, garbage, key: self.key };
+        self.lose_power(host, Some(tearing));
+    }
+
+    fn lose_power(&mut self, host: usize, tearing: Option<Tearing>) {
+        self.world.hosts[host].downs += 1;
+>>>>>>> disk
         let name = &self.world.hosts[host].name;
         let exact = self.replay.as_ref().map(|record| {
             record.iter().find(|(host, _)| host == name).map_or(Vec::new(), |(_, s)| s.clone())
         });
-        let (effects, survivors) = self.world.power_loss(host, &mut self.rng, exact.as_deref());
+        let (effects, survivors) =
+            self.world.lose_power(host, &mut self.rng, exact.as_deref(), tearing);
         self.survivors.push((host, survivors));
         self.effect(effects);
     }

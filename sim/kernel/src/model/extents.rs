@@ -15,7 +15,7 @@ static ZEROES: [u8; 64 * 1024] = [0; 64 * 1024];
 pub(crate) type Cuttings = Vec<(u64, Bytes)>;
 
 /// Non-overlapping, non-empty slices by their offset.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Extents {
     map: BTreeMap<u64, Bytes>,
     bytes: u64,

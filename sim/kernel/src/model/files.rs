@@ -7,7 +7,8 @@
 //! name may point to an empty file. How much survives is drawn, or replayed from a record.
 //!
 //! The name space is flat: a path is a name that may contain slashes, and there are no directories
-//! to create. Left out: permissions, links, times, reordering, damaged sectors. Source: the
+//! to create. Left out: permissions, links, times, and an order of writes that is not that of the
+//! calls, but for sectors that a fault tears (`harm` is what faults do here). Source: the
 //! persistence models of ALICE (OSDI 2014) and dm-log-writes; POSIX for the names.
 //!
 //! Whoever writes without ever syncing makes the undo log grow; the kernel bounds it by a mark that
@@ -20,7 +21,13 @@ use std::ops::Bound;
 use host::unit::Size;
 use host::{Chunks, OpenMode};
 
-use super::inode::Inode;
+pub use super::inode::Sector;
+use super::inode::{Emerged, Inode, Tear};
+use super::latent::Shows;
+
+mod harm;
+
+pub use harm::Toll;
 
 /// Names a file for as long as it exists, the same for all who have it open; never used twice.
 pub type FileNo = u64;
@@ -46,15 +53,19 @@ pub struct Survivor {
 }
 
 /// How to undo an operation on the directory.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum Entry {
     Create { path: String },
     Rename { from: String, to: String, replaced: Option<FileNo> },
     Remove { path: String, file: FileNo },
 }
 
+/// What became of each sector of a file, by its name and number, that was on its way when the power
+/// failed.
+pub type Fates<'a> = dyn FnMut(&str, u64) -> Sector + 'a;
+
 /// The files of one host.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Files {
     capacity: u64,
     /// Less than the capacity while others fill the disk.
@@ -65,7 +76,13 @@ pub struct Files {
     journal: Vec<Entry>,
     /// The number of the journal's first operation.
     journal_first: u64,
+    /// Up to where syncs of the directory that lied have promised.
+    journal_promised: u64,
     next_file: FileNo,
+    /// What came out of the files since somebody asked.
+    toll: Toll,
+    /// Some range of some file cannot be read.
+    spoiled: bool,
 }
 
 fn error<T>(kind: ErrorKind, what: String) -> io::Result<T> {
@@ -83,7 +100,10 @@ impl Files {
             names: BTreeMap::new(),
             journal: Vec::new(),
             journal_first: 0,
+            journal_promised: 0,
             next_file: 1,
+            toll: Toll::default(),
+            spoiled: false,
         }
     }
 
@@ -214,7 +234,8 @@ impl Files {
     /// How much of a file, from its beginning, every power loss would leave as it is; zero if its
     /// name is not durable.
     pub fn durable_len(&self, path: &str) -> u64 {
-        if self.journal.iter().any(|entry| entry.touches(path)) {
+        let promised = self.journal_promised.saturating_sub(self.journal_first) as usize;
+        if self.journal.iter().skip(promised).any(|entry| entry.touches(path)) {
             return 0;
         }
         self.names.get(path).map_or(0, |file| self.inodes[file].durable_len())
@@ -266,19 +287,30 @@ impl Files {
 
     /// The process dies: its files are closed, and all that it wrote is still there.
     pub fn crash(&mut self) {
-        for inode in self.inodes.values_mut() {
-            inode.opens = 0;
-        }
+        self.close_all();
+        self.emerge(Shows::Restart);
         self.sweep();
     }
 
+    fn close_all(&mut self) {
+        for inode in self.inodes.values_mut() {
+            inode.opens = 0;
+        }
+    }
+
     /// The power is lost. `draw(what, n)` says how much of the unsynced part survives, from 0 to
-    /// `n`: for the directory (`what` is empty) in operations, for a file in bytes.
-    pub fn power_loss(&mut self, draw: &mut impl FnMut(&str, u64) -> u64) -> Vec<Survivor> {
+    /// `n`: for the directory (`what` is empty) in operations, for a file in bytes. With `tear`, the
+    /// size of a sector and what became of each, sectors are torn out of that.
+    pub fn power_loss(
+        &mut self,
+        draw: &mut impl FnMut(&str, u64) -> u64,
+        mut tear: Option<(u64, &mut Fates<'_>)>,
+    ) -> Vec<Survivor> {
         let mut survivors = Vec::new();
         let entries = self.journal.len() as u64;
         if entries > 0 {
             let kept = draw("", entries).min(entries);
+            self.toll.forgot |= self.journal_first + kept < self.journal_promised;
             self.undo_journal(kept as usize);
             survivors.push(Survivor {
                 path: String::new(),
@@ -286,25 +318,40 @@ impl Files {
                 kept_bytes: kept,
             });
         }
-        self.crash();
+        self.close_all();
+        self.sweep();
         for (path, file) in &self.names {
             let inode = self.inodes.get_mut(file).expect("a name has a file");
             let dirty_bytes = inode.dirty();
             if dirty_bytes > 0 {
-                let kept_bytes = inode.power_loss(draw(path, dirty_bytes).min(dirty_bytes));
+                let believed = inode.believed();
+                let kept = draw(path, dirty_bytes).min(dirty_bytes);
+                let kept_bytes = match &mut tear {
+                    None => inode.power_loss(kept, None),
+                    Some((sector, fates)) => {
+                        let fate = &mut |number| fates(path, number);
+                        inode.power_loss(kept, Some(&mut Tear { sector: *sector, fate }))
+                    }
+                };
+                self.toll.forgot |= kept_bytes < believed;
                 survivors.push(Survivor { path: path.clone(), dirty_bytes, kept_bytes });
             }
         }
+        self.emerge(Shows::PowerLoss);
         self.sweep();
         survivors
     }
 
     /// The power is lost with a recorded outcome. What the record does not name loses all that was
     /// not durable, and what it keeps of something smaller is all of it.
-    pub fn power_loss_exact(&mut self, record: &[Survivor]) -> Vec<Survivor> {
+    pub fn power_loss_exact(
+        &mut self,
+        record: &[Survivor],
+        tear: Option<(u64, &mut Fates<'_>)>,
+    ) -> Vec<Survivor> {
         let kept: BTreeMap<&str, u64> =
             record.iter().map(|s| (s.path.as_str(), s.kept_bytes)).collect();
-        self.power_loss(&mut |what, _| kept.get(what).copied().unwrap_or(0))
+        self.power_loss(&mut |what, _| kept.get(what).copied().unwrap_or(0), tear)
     }
 
     fn create(&mut self, path: &str) -> FileNo {

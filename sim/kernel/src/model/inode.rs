@@ -15,12 +15,22 @@ use std::collections::VecDeque;
 
 use host::Chunks;
 
+use super::Time;
 use super::extents::{Cuttings, Extents, size_of};
+use super::latent::{Latents, clip};
+
+mod harm;
+
+pub(crate) use harm::Emerged;
+pub use harm::{Sector, Tear};
 
 /// The unit that a device writes whole or not at all.
 pub(crate) const SECTOR: u64 = 512;
 
-#[derive(Debug)]
+/// How many syncs a byte must have outlived before damage to it cannot pass for a torn end.
+const SEALS: usize = 4;
+
+#[derive(Clone, Debug)]
 struct Overwrite {
     at: u64,
     len: u64,
@@ -28,14 +38,14 @@ struct Overwrite {
     old: Cuttings,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Resize {
     old_len: u64,
     old: Cuttings,
 }
 
 /// How to undo one change. Appends are most of them, so the others are boxed.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum Undo {
     Append { at: u64, len: u64 },
     Overwrite(Box<Overwrite>),
@@ -69,8 +79,8 @@ impl Undo {
     }
 }
 
-/// One file's contents and the undo log of what is not durable.
-#[derive(Debug, Default)]
+/// One file's contents, the undo log of what is not durable, and what faults did to it.
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Inode {
     data: Extents,
     len: u64,
@@ -82,6 +92,14 @@ pub(crate) struct Inode {
     undo_bytes: u64,
     /// Changes in the log that are not appends.
     others: usize,
+    /// Where the device holds something else than what is read.
+    latents: Latents,
+    /// Syncs that lied: when each comes true, and the mark up to which it was promised.
+    claims: Vec<(Time, u64)>,
+    /// The durable lengths after the last syncs that made something durable, oldest first.
+    seals: [u64; SEALS],
+    /// Ranges that cannot be read, each with the line of the plan that made it so.
+    unreadable: Vec<(u64, u64, usize)>,
     /// How often the file is open.
     pub opens: u32,
     /// Whether it has a name now.
@@ -141,6 +159,9 @@ impl Inode {
         }
         self.data.put_rope(at, rope);
         self.len = self.len.max(at + len);
+        if self.is_harmed() {
+            self.mend(at, at + len);
+        }
     }
 
     pub fn truncate(&mut self, len: u64) {
@@ -150,6 +171,10 @@ impl Inode {
         let old = self.data.cut(len, self.len);
         self.note(Undo::Resize(Box::new(Resize { old_len: self.len, old })));
         self.len = len;
+        self.seals = self.seals.map(|seal| seal.min(len));
+        if self.is_harmed() {
+            self.mend(len, u64::MAX);
+        }
     }
 
     /// A mark behind the changes made so far.
@@ -159,41 +184,57 @@ impl Inode {
 
     /// The changes before the mark are durable.
     pub fn sync(&mut self, mark: u64) {
+        let before = self.first;
         while self.first < mark {
-            let Some(undo) = self.log.pop_front() else { return };
+            let Some(undo) = self.log.pop_front() else { break };
             self.first += 1;
             self.forget(&undo);
         }
+        if self.first > before {
+            self.claims.retain(|(_, promised)| *promised > self.first);
+            self.seals.rotate_left(1);
+            self.seals[SEALS - 1] = self.durable_len();
+        }
     }
 
-    /// The first bytes of the file that every power loss would leave as they are.
+    /// The first bytes of the file that every power loss would leave as they are, as far as anybody
+    /// was told: a sync that lied counts, and so does what was damaged without notice.
     pub fn durable_len(&self) -> u64 {
         let whole = self.len;
         // Later appends lie behind earlier ones.
         let relevant = if self.others == 0 { 1 } else { self.log.len() };
-        self.log.iter().take(relevant).map(|undo| undo.floor(whole)).fold(whole, u64::min)
+        let promised = self.promised().saturating_sub(self.first) as usize;
+        let open = self.log.iter().skip(promised).take(relevant);
+        let floor = open.map(|undo| undo.floor(whole)).fold(whole, u64::min);
+        if self.latents.is_empty() { floor } else { floor.min(self.latents.told_from()) }
     }
 
     /// The power is lost: of the `dirty` bytes the first `kept` survive, rounded down to where a
-    /// change or, within a change, a sector of the file ends. Returns what was kept; all of it is
-    /// durable now.
-    pub fn power_loss(&mut self, kept: u64) -> u64 {
+    /// change or, within a change, a sector of the file ends; within these each sector is as `tear`
+    /// says. Returns what was kept; all of it is durable now.
+    pub fn power_loss(&mut self, kept: u64, tear: Option<&mut Tear<'_>>) -> u64 {
         // Marks of syncs that the loss interrupted must cover nothing that is written after it.
         let next = self.mark();
         while self.dirty > kept {
             let undo = self.log.pop_back().expect("dirty bytes have a log");
             let before = self.dirty - undo.weight();
             self.forget(&undo);
+            let last = tear.is_some().then(|| undo.clone());
             let torn = self.revert(undo, kept.saturating_sub(before));
             self.dirty = before + torn;
             if torn > 0 {
+                // What is left of it can be torn as well; the log is not read for anything else now.
+                self.log.extend(last.map(|undo| undo.cut_to(torn)));
                 break;
             }
         }
         let kept = self.dirty;
+        self.tear(tear);
         self.first = next;
         self.log.clear();
         (self.dirty, self.undo_bytes, self.others) = (0, 0, 0);
+        self.claims.clear();
+        self.seals = self.seals.map(|seal| seal.min(self.len));
         kept
     }
 

@@ -12,17 +12,21 @@
 //! Memory and its collectors are a law of their own that comes later; a pause already has its lever
 //! here, `share::Share::freeze`.
 
+pub mod atlas;
 pub mod clock;
 pub mod disk;
 mod extents;
 pub mod files;
 mod inode;
+pub mod latent;
 pub mod link;
 pub mod overlaps;
 pub mod share;
 
 #[cfg(test)]
 mod tests_clock;
+#[cfg(test)]
+mod tests_damage;
 #[cfg(test)]
 mod tests_disk;
 #[cfg(test)]

@@ -336,14 +336,17 @@ impl World {
             .collect();
         let mut drawn = BTreeMap::new();
         let mut state = seed;
-        let survivors = self.files.power_loss(&mut |what, n| {
-            state = state
-                .wrapping_mul(6_364_136_223_846_793_005)
-                .wrapping_add(1_442_695_040_888_963_407);
-            let kept = (state >> 33) % (n + 1);
-            assert!(drawn.insert(what.to_string(), kept).is_none());
-            kept
-        });
+        let survivors = self.files.power_loss(
+            &mut |what, n| {
+                state = state
+                    .wrapping_mul(6_364_136_223_846_793_005)
+                    .wrapping_add(1_442_695_040_888_963_407);
+                let kept = (state >> 33) % (n + 1);
+                assert!(drawn.insert(what.to_string(), kept).is_none());
+                kept
+            },
+            None,
+        );
         let kept_ops = drawn.get("").map_or(0, |kept| *kept as usize);
         if let Some(before) = self.history.get(kept_ops) {
             self.names = before.clone();

@@ -26,7 +26,7 @@ proptest! {
     ) {
         let (mut drawn, mut replayed) = (World::play(&ops), World::play(&ops));
         let record = drawn.power_loss(seed);
-        let again = replayed.files.power_loss_exact(&record);
+        let again = replayed.files.power_loss_exact(&record, None);
         prop_assert_eq!(again, record);
         prop_assert_eq!(all_of(&drawn.files), all_of(&replayed.files));
         prop_assert_eq!(drawn.files.space_left(), replayed.files.space_left());
@@ -76,7 +76,7 @@ proptest! {
             }
             prop_assert_eq!(files.durable_len("log"), durable);
         }
-        let record = files.power_loss(&mut |_, n| kept % (n + 1));
+        let record = files.power_loss(&mut |_, n| kept % (n + 1), None);
         let left = files.read_at(file, 0, u64::MAX).to_bytes();
         prop_assert!(all.starts_with(&left));
         prop_assert!(left.len() as u64 >= durable);
@@ -120,7 +120,7 @@ proptest! {
         files.sync_dir();
         let certain = replace(&mut files, steps);
         let mut draws = draws.into_iter();
-        files.power_loss(&mut |_, n| draws.next().unwrap() % (n + 1));
+        files.power_loss(&mut |_, n| draws.next().unwrap() % (n + 1), None);
         let file = files.find("file").expect("the old name was durable");
         let bytes = files.read_at(file, 0, u64::MAX).to_bytes();
         let new = bytes[..] == [2; 4_000];
@@ -136,7 +136,7 @@ fn a_name_that_was_never_synced_can_vanish_with_its_synced_bytes() {
     files.append(file, vec![7; 10].into()).unwrap();
     files.sync_end(files.sync_begin(file));
     assert_eq!(files.durable_len("new"), 0);
-    let record = files.power_loss(&mut |_, _| 0);
+    let record = files.power_loss(&mut |_, _| 0, None);
     assert_eq!(record, [Survivor { path: String::new(), dirty_bytes: 1, kept_bytes: 0 }]);
     assert_eq!((files.find("new"), files.bytes(), files.len(file)), (None, 0, 0));
     assert!(files.append(file, vec![1].into()).is_err());

@@ -6,7 +6,11 @@
 //! boot, in one sweep over those slots: that is the whole of "old handles do nothing".
 //!
 //! The laws of each resource are in `model`; the files beside this one apply them: `net`, `storage`,
+<<<<<<< HEAD
 //! `process` (threads, boots, crashes), `strain` (what faults put on links, devices, disks, cores and clocks).
+=======
+//! `process` (threads, boots, crashes), `power` (its loss), `strain` (what faults put on links, devices, disks and clocks).
+>>>>>>> disk
 
 mod closing;
 mod cuts;
@@ -14,6 +18,7 @@ mod dial;
 mod ghosts;
 mod moments;
 mod net;
+mod power;
 mod process;
 mod receive;
 mod shared;
@@ -37,6 +42,7 @@ use crate::check::Instants;
 use crate::digest::Digest;
 use crate::draw::{Draws, Weather};
 use crate::event::KernelEvent;
+use crate::model::atlas::Atlas;
 use crate::model::clock::HostClock;
 use crate::model::disk::{Cache, DiskLaw};
 use crate::model::files::Files;
@@ -46,6 +52,7 @@ use crate::profile::Profile;
 
 pub(crate) use moments::{Moment, Moments};
 pub(crate) use net::{Item, Links, NetState};
+pub(crate) use power::Tearing;
 pub(crate) use process::{Gate, HostThread, TaskState};
 pub(crate) use shared::Locked;
 pub use shared::{Plugin, Shared};
@@ -53,7 +60,11 @@ pub use sight::{HostSight, Sight};
 use slots::Slot;
 pub(crate) use slots::Waits;
 pub(crate) use storage::DeviceJob;
+<<<<<<< HEAD
 pub(crate) use strain::{Slow, Steal, Strain, Trick, What};
+=======
+pub(crate) use strain::{Episodes, Io, Slow, Strain};
+>>>>>>> disk
 
 /// Something that will happen.
 #[derive(Debug)]
@@ -219,10 +230,15 @@ pub struct World {
     /// Futures of ended boots; dropped when nothing is locked.
     pub(crate) graveyard: Vec<BoxFuture>,
     pub(crate) effects: Vec<u64>,
+<<<<<<< HEAD
     /// Triggers on moments that are counted here and not recorded.
     pub(crate) moments: Moments,
     /// When the run passed from phase to phase.
     pub(crate) instants: Instants,
+=======
+    /// Whose disks may still be harmed for good.
+    pub(crate) atlas: Atlas,
+>>>>>>> disk
     pub(crate) plants: Vec<String>,
     pub(crate) polls: u64,
     pub(crate) polls_max: u64,
@@ -285,8 +301,12 @@ impl World {
             outbox: Vec::new(),
             graveyard: Vec::new(),
             effects: Vec::new(),
+<<<<<<< HEAD
             moments: Moments::default(),
             instants: Instants::default(),
+=======
+            atlas: Atlas::default(),
+>>>>>>> disk
             plants: Vec::new(),
             polls: 0,
             polls_max: u64::MAX,

@@ -3,19 +3,17 @@
 //! A task may be polled while its boot lives, its host is not paused and no other task holds its thread.
 //! `Thread::run` holds the thread from its submission until its job has run, and meanwhile competes for the
 //! host's cores in quanta; `Thread::block` holds it without a core, for as long as what it waits for takes.
-//! A crash ends the process and keeps the page cache; a power loss keeps what the truth about the disk lets
-//! survive.
+//! A crash ends the process and keeps the page cache; what a power loss keeps, `power` says.
 
 use std::task::Waker;
 
+use host::Work;
 use host::arm::{BoxFuture, Done, Ticket};
-use host::{Rng, Work};
 use std::sync::{Arc, Mutex};
 
 use super::{Due, Waits, World};
 use crate::Time;
 use crate::event::KernelEvent;
-use crate::model::files::Survivor;
 
 /// A task that is polled more often than this within a virtual second wakes itself.
 const LIVELOCK_POLLS: u64 = 1_000_000;
@@ -293,43 +291,12 @@ impl World {
         }
         let tasks = self.end_process(host, true);
         self.hosts[host].files.crash();
+        self.take_toll(host);
         self.outbox.push((host, KernelEvent::Crashed { tasks }));
         tasks
     }
 
-    /// The host loses power. Returns the effects and what survived.
-    pub(crate) fn power_loss(
-        &mut self,
-        host: usize,
-        rng: &mut Rng,
-        exact: Option<&[Survivor]>,
-    ) -> (u64, Vec<Survivor>) {
-        if !self.hosts[host].powered {
-            return (0, Vec::new());
-        }
-        // A machine whose process is dead has a page cache to lose all the same.
-        let tasks = if self.hosts[host].live { self.end_process(host, false) } else { 0 };
-        let machine = &mut self.hosts[host];
-        machine.powered = false;
-        machine.cache.clear();
-        machine.warm.clear();
-        let survivors = match exact {
-            Some(record) => machine.files.power_loss_exact(record),
-            // Nothing kept, everything kept and torn are each worth more than a uniform share.
-            None => machine.files.power_loss(&mut |_, n| match rng.below(4) {
-                0 | 1 => 0,
-                2 => n,
-                _ => rng.between(0, n),
-            }),
-        };
-        let files = || survivors.iter().filter(|s| !s.path.is_empty());
-        let unsynced: u64 = files().map(|s| s.dirty_bytes).sum();
-        let lost = unsynced - files().map(|s| s.kept_bytes).sum::<u64>();
-        self.outbox.push((host, KernelEvent::PowerLost { unsynced, lost }));
-        (tasks + u64::from(lost > 0), survivors)
-    }
-
-    fn end_process(&mut self, host: usize, orderly: bool) -> u64 {
+    pub(super) fn end_process(&mut self, host: usize, orderly: bool) -> u64 {
         let now = self.now();
         if self.hosts[host].paused_at.is_some() {
             self.resume(host);

@@ -72,7 +72,11 @@ impl World {
         let bytes = data.len();
         let outcome = self
             .file(host, handle)
+            .and_then(|file| self.writes(host, file).map(|()| file))
             .and_then(|file| Ok((file, self.hosts[host].files.append(file, data)?)));
+        if let Ok((file, _)) = &outcome {
+            self.goes_astray(host, *file, usize::from(bytes > 0));
+        }
         self.wrote(host, outcome, bytes, class, true)
     }
 
@@ -85,7 +89,10 @@ impl World {
     ) -> Ticket {
         let bytes = extents.iter().map(|(_, data)| data.len()).sum();
         let outcome = self.file(host, handle).and_then(|file| {
+            self.writes(host, file)?;
             self.hosts[host].files.write_at(file, extents)?;
+            let changes = extents.iter().filter(|(_, data)| !data.is_empty()).count();
+            self.goes_astray(host, file, changes);
             Ok((file, 0))
         });
         self.wrote(host, outcome, bytes, class, false)
@@ -139,6 +146,9 @@ impl World {
             Ok(file) => file,
             Err(error) => return self.ready(host, Err(error)),
         };
+        if let Err(error) = self.reads(host, file, (offset, len)) {
+            return self.ready(host, Err(error));
+        }
         let here = self.hosts[host].files.len(file).saturating_sub(offset).min(len);
         let cached = self.hosts[host].warm.contains(&file);
         let cost = self.disk_law.read_cost(here, cached);
@@ -231,6 +241,8 @@ impl World {
     // The device.
 
     fn submit_device(&mut self, host: usize, class: &'static str, demand: Time, job: DeviceJob) {
+        let fair = self.hosts[host].strain.disk.is_fair();
+        let demand = if fair { demand } else { self.prolonged(host, demand) };
         let now = self.now();
         self.next_job += 1;
         let id = self.next_job;
@@ -278,16 +290,22 @@ impl World {
                 });
                 let machine = &mut self.hosts[host];
                 machine.cache.landed(file, bytes);
+<<<<<<< HEAD
                 if machine.boot == boot {
                     machine.files.sync_end(mark);
                 }
                 self.moment(Moment::Synced, host);
                 self.complete(ticket, Ok(Done::Unit));
+=======
+                let same = machine.boot == boot;
+                let outcome = if same { self.synced(host, file, mark) } else { Ok(()) };
+                self.complete(ticket, outcome.map(|()| Done::Unit));
+>>>>>>> disk
             }
             DeviceJob::SyncDir { ticket, host, boot, mark } => {
                 self.note("sync_dir", self.identity(host), 0);
                 if self.hosts[host].boot == boot {
-                    self.hosts[host].files.sync_end(mark);
+                    self.synced_dir(host, mark);
                 }
                 self.moment(Moment::DirSynced, host);
                 self.complete(ticket, Ok(Done::Unit));

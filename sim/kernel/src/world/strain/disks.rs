@@ -1,10 +1,20 @@
+<<<<<<< HEAD
 //! What faults put on devices and disks. Of slownesses and limits the worst counts; each line takes back
 //! its own. Jobs that were under way and writes that were refused are booked to the latest line there.
 //! Left out: what is written while somebody else's files grow.
+=======
+//! What faults put on devices and disks. Of slownesses and limits the worst counts. What befalls single
+//! operations is in `io`.
+>>>>>>> disk
 
+use std::collections::BTreeMap;
 use std::io::ErrorKind;
 
 use host::unit::Size;
+
+use super::io::Astray;
+use crate::event::KernelEvent;
+use crate::model::files::{FileNo, Files};
 
 use crate::model::MILLION;
 use crate::model::overlaps::Overlaps;
@@ -15,6 +25,23 @@ use crate::world::World;
 pub(crate) struct DiskStrain {
     /// How many bytes its files may take.
     limits: Overlaps<u64>,
+    /// What befalls single operations.
+    pub(super) io: Vec<Astray>,
+    /// Files that no longer sync, with the boot in which that began and the line of the plan.
+    pub(super) broken: BTreeMap<FileNo, (u32, usize)>,
+    /// The disk as it was when a line began, to be put back.
+    pub(super) copies: Vec<(usize, Files)>,
+    /// The lines that wiped it and have not ended.
+    pub(super) wipes: Vec<usize>,
+    /// It lost durable bytes or names without a trace.
+    pub(crate) forgot: bool,
+}
+
+impl DiskStrain {
+    /// Whether no fault touches single operations.
+    pub(in crate::world) fn is_fair(&self) -> bool {
+        self.io.is_empty() && self.broken.is_empty()
+    }
 }
 
 impl World {
@@ -54,6 +81,50 @@ impl World {
         let machine = &mut self.hosts[host];
         machine.strain.disk.limits.take(line);
         machine.files.set_limit(machine.strain.disk.limits.all().min());
+    }
+
+    /// The host loses its power and its disk.
+    pub(crate) fn wipe(&mut self, host: usize, line: usize) {
+        self.change_disk(host, None);
+        self.hosts[host].strain.disk.wipes.push(line);
+    }
+
+    /// Whether this line wiped the host's disk and had not ended.
+    pub(crate) fn unwipe(&mut self, host: usize, line: usize) -> bool {
+        let wipes = &mut self.hosts[host].strain.disk.wipes;
+        let found = wipes.iter().position(|owner| *owner == line);
+        found.map(|i| wipes.remove(i)).is_some()
+    }
+
+    /// Keeps a copy of the host's disk.
+    pub(crate) fn copy_disk(&mut self, host: usize, line: usize) {
+        let machine = &mut self.hosts[host];
+        let copy = machine.files.copy();
+        machine.strain.disk.copies.push((line, copy));
+    }
+
+    /// The host loses its power and gets the disk that was copied; false if there is none.
+    pub(crate) fn restore_disk(&mut self, host: usize, line: usize) -> bool {
+        let copies = &mut self.hosts[host].strain.disk.copies;
+        let Some(i) = copies.iter().position(|(owner, _)| *owner == line) else { return false };
+        let (_, copy) = copies.remove(i);
+        self.change_disk(host, Some(copy));
+        true
+    }
+
+    /// Books what came out of the host's files, and tells it.
+    pub(crate) fn take_toll(&mut self, host: usize) {
+        let machine = &mut self.hosts[host];
+        let toll = machine.files.take_toll();
+        machine.damaged |= toll.damaged;
+        machine.strain.disk.forgot |= toll.forgot;
+        for line in &toll.lines {
+            self.effects[*line] += 1;
+        }
+        if toll.damaged || toll.forgot {
+            let (ranges, damaged) = (toll.lines.len() as u64, toll.damaged);
+            self.outbox.push((host, KernelEvent::DiskHarmed { ranges, damaged }));
+        }
     }
 
     /// A write was refused.
