@@ -13,7 +13,7 @@ use raft::eraftpb::{ConfState, Entry};
 
 use crate::answer::Answer;
 use crate::chain::ENVELOPE;
-use crate::driver::Input;
+use crate::driver::{Input, Plants};
 use crate::event::RaftEvent;
 use crate::log::Mark;
 use crate::mailbox::Mailbox;
@@ -82,6 +82,7 @@ pub(crate) enum ApplyJob {
 /// The apply task.
 pub(crate) struct Applier {
     pub(crate) host: Host,
+    pub(crate) plants: Plants,
     pub(crate) thread: Thread,
     pub(crate) replicas: BTreeMap<u32, SharedReplica>,
     /// `snapshot_every` and this host's offset in it.
@@ -127,6 +128,9 @@ impl Applier {
                     },
                 };
                 reports.push(report);
+                if self.plants.neutral_yield_between_jobs {
+                    self.thread.yield_now().await;
+                }
             }
             // Raft needs to know how far the machine is only some time; a reader may be waiting for
             // it.
@@ -148,8 +152,11 @@ impl Applier {
                 Bytes::new()
             };
             while let Some(waiter) = waiters.next_if(|w| w.index <= entry.index) {
+                // The index alone tells a proposer nothing after a change of leaders: "Students'
+                // Guide to Raft", on clients.
+                let own = waiter.term == entry.term || self.plants.answer_by_index_alone;
                 waiter.reply.give(match waiter.index == entry.index {
-                    true if waiter.term == entry.term => {
+                    true if own => {
                         Ok(Applied { index: entry.index, term: entry.term, reply: reply.clone() })
                     }
                     // What is applied at an index is all that ever will be.

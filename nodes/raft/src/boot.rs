@@ -63,7 +63,8 @@ pub async fn start(
         return Err(invalid(format!("the log holds group {stranger}, which is not configured")));
     }
     let rhythm = rhythm(host, config);
-    let replicas = replicas(host, &recovered.logs, rhythm, &machines).await?;
+    let plants = plants(host);
+    let replicas = replicas(host, plants, &recovered.logs, rhythm, &machines).await?;
     remove_orphans(host, &recovered.logs).await?;
     let listener = host.net().listen(&me.peer_addr).await?;
 
@@ -71,7 +72,6 @@ pub async fn start(
     let shared = Arc::new(Shared::new(inbox.clone(), groups.clone()));
     let thread = host.thread(config.raft_thread.0);
     let accept = Arc::new(receiving(host, config, members, groups, &inbox));
-    let plants = plants(host);
     let driver = Driver {
         host: host.clone(),
         config: config.clone(),
@@ -82,7 +82,7 @@ pub async fn start(
         groups: raft_groups(host, config, plants, me.id, recovered.logs)?,
         dirty: Vec::new(),
         is_dirty: vec![false; shared.groups.len()],
-        peers: peers(host, config, members, &inbox),
+        peers: peers(host, config, plants, members, &inbox),
         layout: recovered.layout,
         outstanding: VecDeque::new(),
         ends: Vec::new(),
@@ -158,6 +158,7 @@ fn run(
     driver.writer = Some(wal_thread.spawn("raft_wal", writer.run()));
     let applier = Applier {
         host: host.clone(),
+        plants: driver.plants,
         thread: apply_thread.clone(),
         replicas: driver.replicas.clone(),
         rhythm,
@@ -206,6 +207,33 @@ fn plants(host: &Host) -> Plants {
         read_without_quorum: planted("read_without_quorum"),
         log_never_compacted: planted("log_never_compacted"),
         heartbeat_resets_nothing: planted("heartbeat_resets_nothing"),
+        refusal_counts_as_vote: planted("refusal_counts_as_vote"),
+        stale_grant_counts: planted("stale_grant_counts"),
+        candidate_votes_again: planted("candidate_votes_again"),
+        vote_for_stale_log: planted("vote_for_stale_log"),
+        vote_outlives_term: planted("vote_outlives_term"),
+        request_renews_promise: planted("request_renews_promise"),
+        candidate_waits_for_ever: planted("candidate_waits_for_ever"),
+        append_without_match: planted("append_without_match"),
+        rejection_ignored: planted("rejection_ignored"),
+        heartbeat_commit_unchecked: planted("heartbeat_commit_unchecked"),
+        commit_goes_back: planted("commit_goes_back"),
+        quorum_too_small: planted("quorum_too_small"),
+        log_end_taken_for_committed: planted("log_end_taken_for_committed"),
+        uncommitted_applied: planted("uncommitted_applied"),
+        applied_forgotten: planted("applied_forgotten"),
+        read_before_own_term: planted("read_before_own_term"),
+        snapshot_installed_before_durable: planted("snapshot_installed_before_durable"),
+        snapshot_never_reported: planted("snapshot_never_reported"),
+        snapshot_mark_too_late: planted("snapshot_mark_too_late"),
+        log_compacted_to_applied: planted("log_compacted_to_applied"),
+        request_before_fsync: planted("request_before_fsync"),
+        answer_by_index_alone: planted("answer_by_index_alone"),
+        neutral_heartbeat_twice: planted("neutral_heartbeat_twice"),
+        neutral_sync_always: planted("neutral_sync_always"),
+        neutral_yield_between_jobs: planted("neutral_yield_between_jobs"),
+        neutral_reads_in_reverse: planted("neutral_reads_in_reverse"),
+        neutral_frame_per_message: planted("neutral_frame_per_message"),
     }
 }
 
@@ -220,6 +248,7 @@ fn ticks(host: &Host, config: &Config) -> Ticks {
 
 async fn replicas(
     host: &Host,
+    plants: Plants,
     logs: &BTreeMap<u32, LogStore>,
     rhythm: Rhythm,
     machines: &impl Fn(u32) -> Box<dyn StateMachine>,
@@ -231,6 +260,7 @@ async fn replicas(
         if mark.index > 0 {
             machine.restore(read_file(host, group, mark).await?.data)?;
         }
+        let mark = if plants.applied_forgotten { log.start() } else { mark };
         let next_snapshot = rhythm.after(mark.index);
         let conf = log.conf().clone();
         let replica = Replica { machine, mark, conf, snapshotting: false, next_snapshot };
@@ -264,8 +294,16 @@ fn raft_groups(
     let now = host.clock().now();
     let (min, max) = config.election_ticks();
     let mut groups = Vec::new();
-    for (id, log) in logs {
+    for (id, mut log) in logs {
         let snapshot_index = log.snapshot_mark().index;
+        // The library asks its user how far the state is; etcd kept that index beside its data only
+        // from 3.0 on, and applied entries a second time before (issue 3843 of CockroachDB is one
+        // more). Here the log begins a little before the snapshot.
+        let applied = if plants.applied_forgotten { log.start().index } else { snapshot_index };
+        // What a log ends with may be on this disk alone, and be overwritten by the next leader.
+        if plants.log_end_taken_for_committed {
+            log.commit_all();
+        }
         let (first, last) = (log.first(), log.last());
         let raft_config = raft::Config {
             id: me,
@@ -273,7 +311,7 @@ fn raft_groups(
             min_election_tick: min as usize,
             max_election_tick: max as usize,
             heartbeat_tick: config.ticks(config.heartbeat) as usize,
-            applied: snapshot_index,
+            applied,
             max_size_per_msg: config.max_append.0,
             max_inflight_msgs: (config.max_inflight.0 / config.max_append.0).max(1) as usize,
             check_quorum: config.check_quorum.0 == "on",
@@ -304,7 +342,14 @@ fn raft_groups(
     Ok(groups)
 }
 
-fn peers(host: &Host, config: &Config, members: &Members, inbox: &Mailbox<Input>) -> Vec<Peer> {
+fn peers(
+    host: &Host,
+    config: &Config,
+    plants: Plants,
+    members: &Members,
+    inbox: &Mailbox<Input>,
+) -> Vec<Peer> {
+    let frame_bytes = if plants.neutral_frame_per_message { 1 } else { FRAME_BYTES };
     let request = config.transport.0 == "request";
     let others = members.all.iter().filter(|m| m.id != members.me);
     let peer = |m: &host::Member| {
@@ -318,7 +363,7 @@ fn peers(host: &Host, config: &Config, members: &Members, inbox: &Mailbox<Input>
             dial_timeout: config.dial_timeout,
             pause_max: config.election_timeout.min / 2,
             rpc_timeout: request.then(|| config.rpc_timeout()),
-            frame_bytes: FRAME_BYTES,
+            frame_bytes,
             queue_bytes: config.max_inflight.0 * 2,
             inbox: inbox.clone(),
         };

@@ -129,6 +129,33 @@ pub(crate) struct Plants {
     pub(crate) read_without_quorum: bool,
     pub(crate) log_never_compacted: bool,
     pub(crate) heartbeat_resets_nothing: bool,
+    pub(crate) refusal_counts_as_vote: bool,
+    pub(crate) stale_grant_counts: bool,
+    pub(crate) candidate_votes_again: bool,
+    pub(crate) vote_for_stale_log: bool,
+    pub(crate) vote_outlives_term: bool,
+    pub(crate) request_renews_promise: bool,
+    pub(crate) candidate_waits_for_ever: bool,
+    pub(crate) append_without_match: bool,
+    pub(crate) rejection_ignored: bool,
+    pub(crate) heartbeat_commit_unchecked: bool,
+    pub(crate) commit_goes_back: bool,
+    pub(crate) quorum_too_small: bool,
+    pub(crate) log_end_taken_for_committed: bool,
+    pub(crate) uncommitted_applied: bool,
+    pub(crate) applied_forgotten: bool,
+    pub(crate) read_before_own_term: bool,
+    pub(crate) snapshot_installed_before_durable: bool,
+    pub(crate) snapshot_never_reported: bool,
+    pub(crate) snapshot_mark_too_late: bool,
+    pub(crate) log_compacted_to_applied: bool,
+    pub(crate) request_before_fsync: bool,
+    pub(crate) answer_by_index_alone: bool,
+    pub(crate) neutral_heartbeat_twice: bool,
+    pub(crate) neutral_sync_always: bool,
+    pub(crate) neutral_yield_between_jobs: bool,
+    pub(crate) neutral_reads_in_reverse: bool,
+    pub(crate) neutral_frame_per_message: bool,
 }
 
 /// Where time stands, in ticks since a random phase before boot.
@@ -328,7 +355,11 @@ impl Driver {
         let Some(at) = self.at(group) else { return };
         self.host.emit(RaftEvent::SnapshotSent { group, to, index, ok });
         let status = if ok { SnapshotStatus::Finish } else { SnapshotStatus::Failure };
-        self.groups[at].raw.report_snapshot(to, status);
+        // The library leaves a follower alone until it hears of its snapshot; etcd's documentation
+        // of `ReportSnapshot` warns of users who forget to say so.
+        if !self.plants.snapshot_never_reported {
+            self.groups[at].raw.report_snapshot(to, status);
+        }
         self.touch(at);
     }
 
@@ -369,9 +400,14 @@ impl Driver {
         let group = &mut self.groups[at];
         group.note_leaving(&self.host, self.me, &message);
         group.stamp(&self.host, self.now, &mut message);
+        group.overstates(&mut message);
         let Some(peer) = self.peers.iter_mut().find(|p| p.id == message.to) else { return };
         let group = group.id;
         if message.get_msg_type() != MessageType::MsgSnapshot {
+            let is_heartbeat = message.get_msg_type() == MessageType::MsgHeartbeat;
+            if self.plants.neutral_heartbeat_twice && is_heartbeat {
+                peer.outbox.push(Envelope { group, message: message.clone() });
+            }
             peer.outbox.push(Envelope { group, message });
             return;
         }

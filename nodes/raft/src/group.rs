@@ -7,6 +7,7 @@
 //! campaigns), so that a seed decides it and one more message shifts nothing.
 
 mod emptied;
+mod planted;
 mod reads;
 mod transfer;
 
@@ -54,6 +55,8 @@ pub(crate) struct Group {
     pub(crate) committed: u64,
     /// How far the state machine is.
     pub(crate) applied: u64,
+    /// Planted: the last entry that went to the state machine, committed or not.
+    handed: u64,
     /// Commit moved and is not in the WAL; it goes with the next batch.
     pub(crate) commit_unwritten: bool,
     /// A peer's snapshot is being made durable; until then the group's time stands still.
@@ -111,6 +114,7 @@ impl Group {
             own_vote: 0,
             committed,
             applied,
+            handed: applied,
             commit_unwritten: false,
             installing: false,
             outstanding: 0,
@@ -162,7 +166,7 @@ impl Group {
 
     /// One tick. True if it may have made work.
     pub(crate) fn tick(&mut self, host: &Host, now: Mono) -> bool {
-        if self.installing {
+        if self.installing || self.waits_for_ever() {
             return false;
         }
         let was = self.raw.raft.state;
@@ -184,7 +188,9 @@ impl Group {
     pub(crate) fn step(&mut self, host: &Host, now: Mono, mut message: Message) {
         use MessageType::{MsgAppend, MsgHeartbeat, MsgSnapshot};
         let orders = message.get_msg_type() == MessageType::MsgTimeoutNow;
-        if self.owes_silence(now, &message) || (self.installing && orders) {
+        let silent = self.owes_silence(now, &message);
+        self.renews(now, &message);
+        if silent || (self.installing && orders) || self.mistakes(&mut message) {
             return;
         }
         self.stamps(host, now, &mut message);
@@ -193,8 +199,10 @@ impl Group {
         let elapsed = self.keeps_timer(&message);
         let disowned = self.disowns(&mut message);
         self.forgets(&message);
+        let stated = (message.get_msg_type(), message.commit, message.reject);
         // Errors are messages from strangers and dropped proposals; neither needs an answer here.
         let _ = self.raw.step(message);
+        self.concludes(from, term, stated);
         self.raw.raft.msgs.extend(disowned);
         if leads && self.raw.raft.term == term && self.raw.raft.leader_id == from {
             (self.heard, self.heard_any) = (now, true);
@@ -312,6 +320,9 @@ impl Group {
     /// and commit them (figure 8 of the Raft paper). Only what is *applied* there decides, and this
     /// node does not keep who waits until then, so nobody knows.
     pub(crate) fn overwritten(&mut self, first: u64, term: u64) {
+        if self.plants.answer_by_index_alone {
+            return;
+        }
         while self.waiters.back().is_some_and(|w| w.index >= first && w.term < term) {
             let waiter = self.waiters.pop_back().expect("looked at above");
             waiter.reply.give(Err(ProposeError::Stopped));

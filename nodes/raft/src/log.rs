@@ -179,6 +179,16 @@ impl LogStore {
         self.slots = slots;
     }
 
+    /// The position just before the first entry that is held.
+    pub(crate) fn start(&self) -> Mark {
+        self.before
+    }
+
+    /// Planted: whatever the log holds counts as committed.
+    pub(crate) fn commit_all(&mut self) {
+        self.hard.commit = self.last();
+    }
+
     /// Recovery found this durable snapshot.
     pub(crate) fn recovered_snapshot(&mut self, mark: Mark, conf: ConfState) {
         (self.snapshot, self.durable) = (mark, mark);

@@ -60,6 +60,13 @@ impl Driver {
         self.layout.mark(group.id, mark, &conf);
         group.raw.mut_store().install(mark, conf);
         group.installing = true;
+        // CockroachDB and TiKV write state, hard state and log of a snapshot as one batch for this
+        // reason: what is removed first is missed by whoever boots on the rest.
+        if self.plants.snapshot_installed_before_durable {
+            group.raw.mut_store().mark_durable(mark);
+            self.forget(at);
+        }
+        let group = &mut self.groups[at];
         // Whoever proposed an entry that the snapshot covers cannot learn what became of it, and what
         // lies behind it is gone here; being dropped answers that.
         group.waiters.clear();
@@ -96,6 +103,7 @@ impl Driver {
         if self.plants.hardstate_without_sync && !has_body {
             must_sync = false;
         }
+        must_sync |= self.plants.neutral_sync_always;
         self.write_hard(at);
         let change = self.close_batch(id, must_sync, range.map(|r| r.1), at);
         if let Some((first, last, term_last)) = range {
@@ -150,8 +158,11 @@ impl Driver {
 
     /// Hands committed entries to the state machine.
     fn commit(&mut self, at: usize, ready: &mut Ready) {
-        let entries = ready.take_committed_entries();
+        let mut entries = ready.take_committed_entries();
         let group = &mut self.groups[at];
+        if self.plants.uncommitted_applied {
+            entries = group.ahead(entries);
+        }
         let committed = group.raw.raft.raft_log.committed;
         // Not `>`: that a commit index never falls is a promise for checks to see broken.
         if committed != group.committed {
@@ -169,11 +180,13 @@ impl Driver {
     /// Messages that a planted defect lets go before the disk has what they promise.
     fn early(&mut self, at: usize, messages: Vec<Message>) -> Vec<Message> {
         let plants = self.plants;
-        if !plants.vote_before_fsync && !plants.ack_before_fsync {
+        if !plants.vote_before_fsync && !plants.ack_before_fsync && !plants.request_before_fsync {
             return messages;
         }
         let goes = |m: &Message| match m.get_msg_type() {
             MessageType::MsgRequestVoteResponse => plants.vote_before_fsync,
+            // A request says that its sender has voted for itself.
+            MessageType::MsgRequestVote => plants.request_before_fsync,
             MessageType::MsgAppendResponse => plants.ack_before_fsync,
             _ => false,
         };
@@ -289,8 +302,11 @@ impl Driver {
         let group = &self.groups[at];
         let (id, durable) = (group.id, group.raw.store().durable_mark().index);
         let before = durable.min(group.applied);
-        let groups = &self.groups;
+        let (groups, plants) = (&self.groups, self.plants);
         let durable = |id: u32| match groups.binary_search_by_key(&id, |g| g.id) {
+            // What is applied is in memory only, and a boot begins at the snapshot. The `raft`
+            // crate's own example compacts so, for it keeps nothing on disk.
+            Ok(at) if plants.log_compacted_to_applied => groups[at].applied,
             Ok(at) => groups[at].raw.store().durable_mark().index,
             Err(_) => 0,
         };

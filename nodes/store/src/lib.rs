@@ -20,11 +20,12 @@ mod wire;
 
 pub use config::{Config, Own};
 
-/// The store's own deliberate defects. Both make a command be done twice, which `exactly_once` sees
-/// in what the state machines say.
-const OWN_PLANTS: [(&str, &str); 2] = [
+/// The store's own deliberate defects. The first two make a command be done twice, which
+/// `exactly_once` sees in what the state machines say; the third makes states differ.
+const OWN_PLANTS: [(&str, &str); 3] = [
     ("session_forgotten", "a repeated command is done again"),
     ("session_not_in_snapshot", "a snapshot has no sessions, and unknown ones are trusted"),
+    ("session_expires_by_own_clock", "each node ends idle sessions by its own clock"),
 ];
 
 const PLANT_COUNT: usize = raft_driver::PLANTS.len() + OWN_PLANTS.len();

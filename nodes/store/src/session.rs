@@ -92,6 +92,12 @@ impl Sessions {
         self.insert(index, Session { sequence: 0, answer: Answer::Opened, used: index });
     }
 
+    /// Planted: ends the sessions that no entry after `index` has named.
+    pub(crate) fn expire(&mut self, index: u64) {
+        let idle: Vec<u64> = self.by_use.range(..=index).map(|(_, id)| *id).collect();
+        idle.into_iter().for_each(|id| self.remove(id));
+    }
+
     /// How a command stands to its session.
     pub(crate) fn standing(&self, by: &By) -> Standing {
         match self.all.get(&by.session) {

@@ -7,13 +7,14 @@
 //! `session`. A version is the log index of the command that made it, so a key that was deleted and
 //! comes again has a greater one. Left out: tombstones, expiry, several keys at once.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
-use host::{Chunks, Host, Plant};
+use host::{Chunks, Host, Mono, Plant};
 use raft_driver::rope::{Numbers, Reader};
 use raft_driver::{GENESIS, Image, StateMachine, chain};
 
@@ -42,7 +43,11 @@ fn item_hash(key: &[u8], item: &Item) -> u64 {
 pub(crate) struct Plants {
     session_forgotten: bool,
     session_not_in_snapshot: bool,
+    session_expires_by_own_clock: bool,
 }
+
+/// Planted: how long a session may be idle by a node's own clock.
+const IDLE: Duration = Duration::from_millis(500);
 
 /// What became of an entry.
 #[derive(Debug, PartialEq, Eq)]
@@ -69,6 +74,8 @@ pub(crate) struct Table {
     /// The last log index that went through.
     pub(crate) index: u64,
     plants: Plants,
+    /// Planted: when this node applied its last entries.
+    applied: VecDeque<(u64, Mono)>,
 }
 
 /// Bytes of a snapshot's head, and of what stands before each item's key.
@@ -137,6 +144,17 @@ impl Table {
             // Every node finds the same bytes at this index, so every node refuses them, at every
             // boot; dying of them would be just as unanimous.
             None => Outcome::quiet(Answer::Refused),
+        }
+    }
+
+    /// Planted: time is not replicated, so whoever replays a log later finds other sessions idle.
+    /// Leases of keys in etcd end by proposals of the leader for this reason, as do sessions in
+    /// ZooKeeper.
+    fn expire(&mut self, index: u64, now: Mono) {
+        self.applied.push_back((index, now));
+        while self.applied.front().is_some_and(|(_, at)| now.since(*at) > IDLE) {
+            let (index, _) = self.applied.pop_front().expect("looked at above");
+            self.sessions.expire(index);
         }
     }
 
@@ -251,6 +269,7 @@ impl SharedTable {
         let plants = Plants {
             session_forgotten: host.planted(Plant("session_forgotten")),
             session_not_in_snapshot: host.planted(Plant("session_not_in_snapshot")),
+            session_expires_by_own_clock: host.planted(Plant("session_expires_by_own_clock")),
         };
         let table = Table { plants, ..Table::default() };
         SharedTable { host: host.clone(), table: Arc::new(Mutex::new(table)) }
@@ -263,7 +282,12 @@ impl SharedTable {
 
 impl StateMachine for SharedTable {
     fn apply(&mut self, index: u64, _: u64, context: &Bytes, data: &Bytes) -> Bytes {
-        let Outcome { answer, said } = self.lock().apply(index, context, data);
+        let mut table = self.lock();
+        if table.plants.session_expires_by_own_clock {
+            table.expire(index, self.host.clock().now());
+        }
+        let Outcome { answer, said } = table.apply(index, context, data);
+        drop(table);
         if let Some(event) = said {
             self.host.emit(event);
         }

@@ -37,13 +37,16 @@ impl Group {
             self.lead_no_more(self.leader());
             return;
         }
-        if !self.raw.raft.commit_to_current_term() {
+        // A majority has just elected this leader, so it looks as if nothing had to be asked. But it
+        // may not know yet what the one before it committed: TiKV's issue 6340.
+        let early = self.plants.read_before_own_term && !self.raw.raft.commit_to_current_term();
+        if !early && !self.raw.raft.commit_to_current_term() {
             return;
         }
         let held = self.holds_lease(host, now);
-        if held || self.plants.read_without_quorum {
+        if held || early || self.plants.read_without_quorum {
             let index = self.raw.raft.raft_log.committed;
-            if held {
+            if held && !early {
                 let (group, term) = (self.id, self.raw.raft.term);
                 let reads = self.reading.len() as u64;
                 host.emit(RaftEvent::LeaseRead { group, term, index, reads });
@@ -82,7 +85,12 @@ impl Group {
     /// Lets readers go whose index the state machine has reached.
     pub(crate) fn release_reads(&mut self) {
         let applied = self.applied;
-        for (_, reply) in self.behind.extract_if(.., |(index, _)| *index <= applied) {
+        let due = self.behind.extract_if(.., |(index, _)| *index <= applied);
+        if self.plants.neutral_reads_in_reverse {
+            due.collect::<Vec<_>>().into_iter().rev().for_each(|(_, reply)| reply.give(Ok(())));
+            return;
+        }
+        for (_, reply) in due {
             reply.give(Ok(()));
         }
     }

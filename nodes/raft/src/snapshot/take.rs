@@ -77,9 +77,16 @@ impl Taker {
         };
         self.host.emit(RaftEvent::SnapshotStarted { group, index, bytes });
         let work = Work { kind: "snapshot_serialize", bytes };
+        // State and index in two steps are two moments: a fuzzy snapshot, which needs a log that may
+        // be applied to it twice, as ZooKeeper's; this one is said to hold what it lacks.
+        let captured = self.plants.snapshot_mark_too_late.then(|| lock(replica).machine.snapshot());
+        if captured.is_some() {
+            self.host.disk().sync_dir().await?;
+        }
         let capture = || {
             let replica = lock(replica);
-            (replica.mark, encode(group, replica.mark, &replica.conf, &replica.machine.snapshot()))
+            let image = captured.unwrap_or_else(|| replica.machine.snapshot());
+            (replica.mark, encode(group, replica.mark, &replica.conf, &image))
         };
         let (mark, rope) = self.thread.run(work, capture).await;
         let bytes = rope.len();
