@@ -6,19 +6,13 @@
 
 use std::sync::Arc;
 
-<<<<<<< HEAD
 use host::Rng;
-use kernel::fault::{Control, Fault};
-use kernel::registry::Word;
-
-mod class_lossy;
-mod clock_coarse;
-=======
 use kernel::fault::{Control, Fault, Shows};
 use kernel::registry::Word;
 
 mod bit_rot;
->>>>>>> disk
+mod class_lossy;
+mod clock_coarse;
 mod clock_drift;
 mod clock_step;
 mod clock_strobe;
@@ -26,17 +20,14 @@ mod clock_suspended;
 mod connection_reset;
 mod cpu_steal;
 mod crash;
-<<<<<<< HEAD
 mod crash_loop;
-=======
 mod dir_entry_lost;
 mod disk_fail_slow;
->>>>>>> disk
 mod disk_full;
 mod disk_restored;
 mod disk_slow;
 mod disk_stall;
-<<<<<<< HEAD
+mod disk_wiped;
 mod frames_corrupted;
 mod frames_duplicated;
 mod frames_reordered;
@@ -45,9 +36,6 @@ mod link_flaps;
 mod link_grey;
 mod link_half_open;
 mod link_holds;
-=======
-mod disk_wiped;
->>>>>>> disk
 mod link_lossy;
 mod link_slow;
 mod network_bridge;
@@ -55,34 +43,27 @@ mod network_partition;
 mod network_ring;
 mod pause;
 mod power_loss;
-<<<<<<< HEAD
 mod rack_power_loss;
+mod read_error;
 mod reader_slow;
 mod retry_storm;
-mod stop;
-mod task_panic;
-mod timers_late;
-=======
-mod read_error;
 mod sector_error;
 mod stop;
 mod sync_error;
 mod sync_lies;
+mod task_panic;
+mod timers_late;
 mod write_error;
 mod write_lost;
 mod write_misdirected;
 mod write_torn;
->>>>>>> disk
 
 /// Every fault.
 pub fn words() -> Vec<Word<Arc<dyn Fault>>> {
     vec![
-<<<<<<< HEAD
+        bit_rot::word(),
         class_lossy::word(),
         clock_coarse::word(),
-=======
-        bit_rot::word(),
->>>>>>> disk
         clock_drift::word(),
         clock_step::word(),
         clock_strobe::word(),
@@ -90,17 +71,14 @@ pub fn words() -> Vec<Word<Arc<dyn Fault>>> {
         connection_reset::word(),
         cpu_steal::word(),
         crash::word(),
-<<<<<<< HEAD
         crash_loop::word(),
-=======
         dir_entry_lost::word(),
         disk_fail_slow::word(),
->>>>>>> disk
         disk_full::word(),
         disk_restored::word(),
         disk_slow::word(),
         disk_stall::word(),
-<<<<<<< HEAD
+        disk_wiped::word(),
         frames_corrupted::word(),
         frames_duplicated::word(),
         frames_reordered::word(),
@@ -109,9 +87,6 @@ pub fn words() -> Vec<Word<Arc<dyn Fault>>> {
         link_grey::word(),
         link_half_open::word(),
         link_holds::word(),
-=======
-        disk_wiped::word(),
->>>>>>> disk
         link_lossy::word(),
         link_slow::word(),
         network_bridge::word(),
@@ -119,24 +94,20 @@ pub fn words() -> Vec<Word<Arc<dyn Fault>>> {
         network_ring::word(),
         pause::word(),
         power_loss::word(),
-<<<<<<< HEAD
         rack_power_loss::word(),
+        read_error::word(),
         reader_slow::word(),
         retry_storm::word(),
-        stop::word(),
-        task_panic::word(),
-        timers_late::word(),
-=======
-        read_error::word(),
         sector_error::word(),
         stop::word(),
         sync_error::word(),
         sync_lies::word(),
+        task_panic::word(),
+        timers_late::word(),
         write_error::word(),
         write_lost::word(),
         write_misdirected::word(),
         write_torn::word(),
->>>>>>> disk
     ]
 }
 
@@ -145,7 +116,6 @@ fn names(control: &Control<'_>, hosts: &[usize]) -> String {
     hosts.iter().map(|h| control.name(*h)).collect::<Vec<_>>().join(", ")
 }
 
-<<<<<<< HEAD
 /// Puts the hosts into an order that the draws decide.
 fn shuffle(hosts: &mut [usize], rng: &mut Rng) {
     for i in (1..hosts.len()).rev() {
@@ -153,7 +123,6 @@ fn shuffle(hosts: &mut [usize], rng: &mut Rng) {
     }
 }
 
-=======
 /// The hosts for which `act` says yes; it is asked for each.
 fn admitted(hosts: &[usize], mut act: impl FnMut(usize) -> bool) -> Vec<usize> {
     hosts.iter().copied().filter(|host| act(*host)).collect()
@@ -190,7 +159,6 @@ fn to(under: &str) -> String {
     if under.is_empty() { String::new() } else { format!(" to {under}") }
 }
 
->>>>>>> disk
 /// The two sides of a fault on links: the selected hosts, and others.
 struct Sides {
     /// `both`, `out` of the selected hosts, or `in`.

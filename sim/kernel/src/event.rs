@@ -148,19 +148,13 @@ impl Event for KernelEvent {
             KernelEvent::PowerLost { unsynced, lost } => facts.num(*unsynced).num(*lost),
             KernelEvent::Exited { error } => facts.num(u64::from(error.is_some())),
             KernelEvent::Resumed { ns } | KernelEvent::DiskGoesOn { ns } => facts.num(*ns),
-<<<<<<< HEAD
             KernelEvent::LinkCut { to, .. }
             | KernelEvent::LinkHealed { to, .. }
             | KernelEvent::LinkForgot { to, .. }
             | KernelEvent::LinkRemembers { to, .. } => facts.num(*to as u64),
-=======
-            KernelEvent::LinkCut { to, .. } | KernelEvent::LinkHealed { to, .. } => {
-                facts.num(*to as u64)
-            }
             KernelEvent::DiskHarmed { ranges, damaged } => {
                 facts.num(*ranges).num(u64::from(*damaged))
             }
->>>>>>> disk
             KernelEvent::Fault { kind, text } => facts.word(kind).word(text),
             KernelEvent::FaultOver { kind } => facts.word(kind),
             _ => facts,

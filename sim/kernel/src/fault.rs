@@ -32,12 +32,7 @@ pub struct Control<'a> {
     pub(crate) world: &'a mut World,
     /// The line of the plan that acts; effects are booked to it.
     pub(crate) line: usize,
-<<<<<<< HEAD
     /// For whom it hits and for what power losses leave; an artifact says both, and draws neither.
-=======
-    /// What the line's own draws are keyed by; a replay has the same.
-    pub(crate) key: u64,
->>>>>>> disk
     pub(crate) rng: Rng,
     /// For all else that the fault draws, now and when it is replayed.
     pub(crate) own: Rng,

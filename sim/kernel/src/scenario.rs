@@ -12,12 +12,8 @@ use host::unit::{Ratio, Size, parse_duration, parse_size, parse_span};
 use crate::check::{Measure, Unit};
 use crate::doc::{Doc, Effective, Problem, Reader, Value};
 use crate::draw::Draws;
-<<<<<<< HEAD
-use crate::plan::{FaultSpec, Swarm};
-=======
 use crate::model::atlas::Atlas;
-use crate::plan::FaultSpec;
->>>>>>> disk
+use crate::plan::{FaultSpec, Swarm};
 use crate::profile::Profile;
 use crate::registry::{Boot, Claim, Params, Registry};
 use crate::workload::Workload;
@@ -73,12 +69,14 @@ host::settings! {
 }
 
 host::settings! {
-<<<<<<< HEAD
     /// What `[swarm]` may say besides its list.
     pub struct SwarmHead {
         /// The share of seeds in which a kind of fault is off, for each kind.
         kinds_off: Ratio = "0%";
-=======
+    }
+}
+
+host::settings! {
     /// How many hosts may be harmed for good, so that an alarm is never a legitimate loss.
     pub struct AtlasHead {
         /// Hosts whose durable bytes may be destroyed such that checksums notice: a number, or `minority`.
@@ -98,7 +96,6 @@ impl AtlasHead {
             })?,
         };
         Ok(Atlas::new(damages, self.forgets as usize))
->>>>>>> disk
     }
 }
 

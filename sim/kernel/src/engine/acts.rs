@@ -20,14 +20,7 @@ impl Engine {
         let mut world = shared.world();
         let history = shared.history();
         let (plan, fault) = &self.setup.lines[line];
-<<<<<<< HEAD
         let mut control = Control::new(&mut world, line, key(plan), BEGIN);
-=======
-        let rng = fire_rng(&world, plan, 0);
-        let key = origin_key(plan);
-        let mut control =
-            Control { world: &mut world, line, key, rng, replay: None, survivors: Vec::new() };
->>>>>>> disk
         let (hosts, mut fired) = match plan {
             PlanLine::Exact(fired) => {
                 control.replay = Some(fired.survivors.clone());
@@ -101,19 +94,11 @@ impl Engine {
         let Some(i) = self.active.iter().position(|(l, _)| *l == line) else { return };
         let (_, hosts) = self.active.remove(i);
         let mut world = self.shared.world();
-<<<<<<< HEAD
         let mut control = Control::new(&mut world, line, key(&self.setup.lines[line].0), END);
-=======
-        let rng = fire_rng(&world, &self.setup.lines[line].0, 1);
-        let key = origin_key(&self.setup.lines[line].0);
-        let mut control =
-            Control { world: &mut world, line, key, rng, replay: None, survivors: Vec::new() };
->>>>>>> disk
         self.setup.lines[line].1.end(&mut control, &hosts);
     }
 }
 
-<<<<<<< HEAD
 /// Steps of a line, by which its draws are keyed as well; acts in between have numbers of their own.
 const BEGIN: u64 = 0;
 const END: u64 = 1;
@@ -127,15 +112,6 @@ fn named(world: &World, survivors: Vec<(usize, Vec<Survivor>)>) -> Vec<(String, 
 
 /// What a line's draws are keyed by: its place in the scenario, and not what else was drawn.
 fn key(plan: &PlanLine) -> u64 {
-=======
-/// The draws of one act: keyed by the scenario's line and not by what else was drawn.
-fn fire_rng(world: &World, plan: &PlanLine, step: u64) -> Rng {
-    world.draws.stream("fire", origin_key(plan), step)
-}
-
-/// The scenario's line and its time in one number.
-fn origin_key(plan: &PlanLine) -> u64 {
->>>>>>> disk
     let (spec, n) = match plan {
         PlanLine::Drawn(drawn) => drawn.origin,
         PlanLine::Exact(fired) => fired.origin,

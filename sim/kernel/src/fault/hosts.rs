@@ -7,12 +7,8 @@ use host::unit::Ratio;
 use host::unit::Ratio;
 
 use super::Control;
-<<<<<<< HEAD
 use crate::Time;
-use crate::world::Steal;
-=======
-use crate::world::Tearing;
->>>>>>> disk
+use crate::world::{Steal, Tearing};
 
 impl Control<'_> {
     /// The process dies; the page cache lives. It stays down until every fault that wants it down has ended.
@@ -24,9 +20,6 @@ impl Control<'_> {
 
     /// The host loses power: unsynced bytes survive as the draw, or the replayed plan, says.
     pub fn power_loss(&mut self, host: usize) {
-<<<<<<< HEAD
-        self.world.hosts[host].downs.put(self.line, ());
-=======
         self.lose_power(host, None);
     }
 
@@ -38,8 +31,7 @@ impl Control<'_> {
     }
 
     fn lose_power(&mut self, host: usize, tearing: Option<Tearing>) {
-        self.world.hosts[host].downs += 1;
->>>>>>> disk
+        self.world.hosts[host].downs.put(self.line, ());
         let name = &self.world.hosts[host].name;
         let exact = self.replay.as_ref().map(|record| {
             record.iter().find(|(host, _)| host == name).map_or(Vec::new(), |(_, s)| s.clone())

@@ -6,11 +6,8 @@
 //! boot, in one sweep over those slots: that is the whole of "old handles do nothing".
 //!
 //! The laws of each resource are in `model`; the files beside this one apply them: `net`, `storage`,
-<<<<<<< HEAD
-//! `process` (threads, boots, crashes), `strain` (what faults put on links, devices, disks, cores and clocks).
-=======
-//! `process` (threads, boots, crashes), `power` (its loss), `strain` (what faults put on links, devices, disks and clocks).
->>>>>>> disk
+//! `process` (threads, boots, crashes), `power` (its loss), `strain` (what faults put on links, devices,
+//! disks, cores and clocks).
 
 mod closing;
 mod cuts;
@@ -60,11 +57,7 @@ pub use sight::{HostSight, Sight};
 use slots::Slot;
 pub(crate) use slots::Waits;
 pub(crate) use storage::DeviceJob;
-<<<<<<< HEAD
-pub(crate) use strain::{Slow, Steal, Strain, Trick, What};
-=======
-pub(crate) use strain::{Episodes, Io, Slow, Strain};
->>>>>>> disk
+pub(crate) use strain::{Episodes, Io, Slow, Steal, Strain, Trick, What};
 
 /// Something that will happen.
 #[derive(Debug)]
@@ -230,15 +223,12 @@ pub struct World {
     /// Futures of ended boots; dropped when nothing is locked.
     pub(crate) graveyard: Vec<BoxFuture>,
     pub(crate) effects: Vec<u64>,
-<<<<<<< HEAD
     /// Triggers on moments that are counted here and not recorded.
     pub(crate) moments: Moments,
     /// When the run passed from phase to phase.
     pub(crate) instants: Instants,
-=======
     /// Whose disks may still be harmed for good.
     pub(crate) atlas: Atlas,
->>>>>>> disk
     pub(crate) plants: Vec<String>,
     pub(crate) polls: u64,
     pub(crate) polls_max: u64,
@@ -301,12 +291,9 @@ impl World {
             outbox: Vec::new(),
             graveyard: Vec::new(),
             effects: Vec::new(),
-<<<<<<< HEAD
             moments: Moments::default(),
             instants: Instants::default(),
-=======
             atlas: Atlas::default(),
->>>>>>> disk
             plants: Vec::new(),
             polls: 0,
             polls_max: u64::MAX,

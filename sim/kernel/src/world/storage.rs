@@ -290,17 +290,12 @@ impl World {
                 });
                 let machine = &mut self.hosts[host];
                 machine.cache.landed(file, bytes);
-<<<<<<< HEAD
-                if machine.boot == boot {
-                    machine.files.sync_end(mark);
-                }
-                self.moment(Moment::Synced, host);
-                self.complete(ticket, Ok(Done::Unit));
-=======
                 let same = machine.boot == boot;
                 let outcome = if same { self.synced(host, file, mark) } else { Ok(()) };
+                if outcome.is_ok() {
+                    self.moment(Moment::Synced, host);
+                }
                 self.complete(ticket, outcome.map(|()| Done::Unit));
->>>>>>> disk
             }
             DeviceJob::SyncDir { ticket, host, boot, mark } => {
                 self.note("sync_dir", self.identity(host), 0);

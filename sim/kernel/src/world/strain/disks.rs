@@ -1,11 +1,6 @@
-<<<<<<< HEAD
 //! What faults put on devices and disks. Of slownesses and limits the worst counts; each line takes back
 //! its own. Jobs that were under way and writes that were refused are booked to the latest line there.
-//! Left out: what is written while somebody else's files grow.
-=======
-//! What faults put on devices and disks. Of slownesses and limits the worst counts. What befalls single
-//! operations is in `io`.
->>>>>>> disk
+//! Left out: what is written while somebody else's files grow. What befalls single operations is in `io`.
 
 use std::collections::BTreeMap;
 use std::io::ErrorKind;

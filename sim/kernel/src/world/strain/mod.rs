@@ -11,22 +11,16 @@
 mod clocks;
 mod cores;
 mod disks;
-<<<<<<< HEAD
 mod frames;
-=======
 mod io;
->>>>>>> disk
 mod links;
 mod readers;
 
 use clocks::ClockStrain;
 pub(crate) use cores::Steal;
 use disks::DiskStrain;
-<<<<<<< HEAD
 pub(crate) use frames::{Trick, What};
-=======
 pub(crate) use io::{Episodes, Io};
->>>>>>> disk
 pub(crate) use links::Slow;
 use readers::ReaderStrain;
 
@@ -38,16 +32,12 @@ use crate::workload::Urge;
 #[derive(Debug, Default)]
 pub(crate) struct Strain {
     pub(super) clock: ClockStrain,
-<<<<<<< HEAD
-    pub(super) disk: DiskStrain,
+    pub(crate) disk: DiskStrain,
     /// Who takes cores away.
     pub(super) steals: Overlaps<Steal>,
     /// To what its client is urged; hosts of clients only.
     pub(crate) urges: Overlaps<Urge>,
     pub(super) reader: ReaderStrain,
-=======
-    pub(crate) disk: DiskStrain,
->>>>>>> disk
 }
 
 impl Strain {
