@@ -18,6 +18,7 @@ use crate::event::RaftEvent;
 use crate::group::Group;
 use crate::log::LogStore;
 use crate::mailbox::Mailbox;
+use crate::members::Membership;
 use crate::snapshot::file::path;
 use crate::snapshot::take::Taker;
 use crate::transport::accept::{self, Accept};
@@ -48,11 +49,10 @@ pub async fn start(
     config.validate().map_err(invalid)?;
     let me = members.get(members.me).ok_or_else(|| invalid("this host is no member"))?;
     let groups: Vec<u32> = groups.iter().copied().collect::<BTreeSet<_>>().into_iter().collect();
-    let voters = members.all.iter().map(|m| m.id).collect();
-    let fresh = ConfState { voters, ..ConfState::default() };
+    let fresh = first_voters(config, members)?;
     let disk = host.disk();
     let salt = host.rng("wal_salt", 0).below(1 << 32) as u32;
-    let (limit, cluster) = (config.wal_segment.0, cluster_hash(members));
+    let (limit, cluster) = (config.wal_segment.0, cluster_hash(members, config.voters));
     let owner = Owner { cluster, member: me.id };
     let recovered = recover(&disk, limit, &groups, &fresh, salt, owner).await?;
     if let Some((segment, offset, bytes)) = recovered.cut {
@@ -67,7 +67,9 @@ pub async fn start(
     let listener = host.net().listen(&me.peer_addr).await?;
 
     let inbox = Mailbox::new();
-    let shared = Arc::new(Shared::new(inbox.clone(), groups.clone()));
+    let raft_groups = raft_groups(host, config, plants(host), me.id, recovered.logs)?;
+    let begin = raft_groups.iter().map(|g| g.membership.clone()).collect();
+    let shared = Arc::new(Shared::new(inbox.clone(), groups.clone(), begin));
     let thread = host.thread(config.raft_thread.0);
     let accept = Arc::new(receiving(host, config, members, groups, &inbox));
     let plants = plants(host);
@@ -78,10 +80,11 @@ pub async fn start(
         plants,
         snapshot_thread: host.thread(config.snapshot_thread.0),
         inbox: inbox.clone(),
-        groups: raft_groups(host, config, plants, me.id, recovered.logs)?,
+        groups: raft_groups,
         dirty: Vec::new(),
         is_dirty: vec![false; shared.groups.len()],
         peers: peers(host, config, members, &inbox),
+        known: members.all.iter().map(|m| m.id).collect(),
         layout: recovered.layout,
         outstanding: VecDeque::new(),
         ends: Vec::new(),
@@ -106,6 +109,17 @@ pub async fn start(
     Ok(Raft::new(shared))
 }
 
+/// Who votes as long as the log says nothing else.
+fn first_voters(config: &Config, members: &Members) -> io::Result<ConfState> {
+    let (all, wanted) = (members.all.len(), config.voters as usize);
+    if wanted > all {
+        return Err(invalid(format!("voters {wanted} is more than there are hosts, {all}")));
+    }
+    let count = if wanted == 0 { all } else { wanted };
+    let voters = members.all.iter().take(count).map(|m| m.id).collect();
+    Ok(ConfState { voters, ..ConfState::default() })
+}
+
 fn rhythm(host: &Host, config: &Config) -> Rhythm {
     let every = config.snapshot_every;
     let offset = match config.snapshot_phase.0 {
@@ -127,7 +141,7 @@ fn receiving(
         host: host.clone(),
         thread: host.thread(config.raft_thread.0),
         me: members.me,
-        cluster: cluster_hash(members),
+        cluster: cluster_hash(members, config.voters),
         peers: members.all.iter().map(|m| m.id).filter(|id| *id != members.me).collect(),
         groups,
         snapshot_stall: config.snapshot_stall,
@@ -203,6 +217,11 @@ fn plants(host: &Host) -> Plants {
         read_without_quorum: planted("read_without_quorum"),
         log_never_compacted: planted("log_never_compacted"),
         heartbeat_resets_nothing: planted("heartbeat_resets_nothing"),
+        config_applied_when_appended: planted("config_applied_when_appended"),
+        second_change_while_pending: planted("second_change_while_pending"),
+        joint_skipped: planted("joint_skipped"),
+        removed_still_votes: planted("removed_still_votes"),
+        learner_counts: planted("learner_counts"),
     }
 }
 
@@ -296,6 +315,8 @@ fn raft_groups(
             last_term,
             snapshot_index,
         });
+        let conf = group.raw.raft.prs().conf().to_conf_state();
+        group.follow(host, Membership::new(snapshot_index, &conf));
         groups.push(group);
     }
     Ok(groups)
@@ -311,7 +332,7 @@ fn peers(host: &Host, config: &Config, members: &Members, inbox: &Mailbox<Input>
             addr: m.peer_addr.clone(),
             me: members.me,
             peer: m.id,
-            cluster: cluster_hash(members),
+            cluster: cluster_hash(members, config.voters),
             dial_timeout: config.dial_timeout,
             pause_max: config.election_timeout.min / 2,
             rpc_timeout: request.then(|| config.rpc_timeout()),

@@ -12,6 +12,7 @@ use crate::apply::{ApplyJob, lock};
 use crate::driver::{Ack, Completes, Driver, Outstanding};
 use crate::event::RaftEvent;
 use crate::log::{Mark, Place, snapshot_mark};
+use crate::members::Membership;
 use crate::snapshot::take::{TakeJob, Taken};
 use crate::wal::layout::Change;
 
@@ -47,6 +48,18 @@ impl Driver {
         }
         let leader = self.groups[at].leader();
         self.shared.set_leader(at, leader);
+        if self.groups[at].raw.store().wants_snapshot() {
+            self.take_snapshot(at);
+        }
+    }
+
+    /// Takes a snapshot out of turn, unless one is being taken.
+    fn take_snapshot(&mut self, at: usize) {
+        let group = self.groups[at].id;
+        let mut replica = lock(&self.replicas[&group]);
+        if !std::mem::replace(&mut replica.snapshotting, true) {
+            let _ = self.take.push(TakeJob::Take { group });
+        }
     }
 
     /// A peer's snapshot takes the place of the log. Its file is durable already.
@@ -58,12 +71,15 @@ impl Driver {
         let conf = ready.snapshot().get_metadata().get_conf_state().clone();
         let group = &mut self.groups[at];
         self.layout.mark(group.id, mark, &conf);
+        let membership = Membership::new(mark.index, &conf);
         group.raw.mut_store().install(mark, conf);
+        group.follow(&self.host, membership);
         group.installing = true;
         // Whoever proposed an entry that the snapshot covers cannot learn what became of it, and what
         // lies behind it is gone here; being dropped answers that.
         group.waiters.clear();
         self.apply_jobs.push(ApplyJob::Install { group: group.id, mark });
+        self.shared.set_members(at, &group.membership);
         Some(mark)
     }
 
@@ -76,6 +92,7 @@ impl Driver {
         if let Some((first, _, term)) = range {
             group.overwritten(first, term);
         }
+        group.appended_changes(&self.host, &entries);
         self.ends.clear();
         for entry in entries {
             let index = entry.index;
@@ -163,7 +180,11 @@ impl Driver {
         let Some(last) = entries.last() else { return };
         let mark = group.raw.store().mark(last.index).expect("committed entries are held");
         let waiters = group.waiters_to(mark.index);
-        self.apply_jobs.push(ApplyJob::Entries { group: group.id, entries, mark, waiters });
+        let conf = group.committed_changes(&self.host, &entries);
+        if conf.is_some() {
+            self.shared.set_members(at, &group.membership);
+        }
+        self.apply_jobs.push(ApplyJob::Entries { group: group.id, entries, mark, conf, waiters });
     }
 
     /// Messages that a planted defect lets go before the disk has what they promise.
@@ -231,7 +252,7 @@ impl Driver {
                     self.installed(at, mark);
                 }
             }
-            Completes::Mark(taken) => self.snapshot_durable(at, &taken),
+            Completes::Mark(taken) => self.snapshot_durable(at, taken),
         }
     }
 
@@ -255,8 +276,7 @@ impl Driver {
             lock(&self.replicas[&taken.group]).snapshotting = false;
             return;
         }
-        let conf = store.conf().clone();
-        self.layout.mark(taken.group, taken.mark, &conf);
+        self.layout.mark(taken.group, taken.mark, &taken.conf);
         let change = self.close_batch(taken.group, true, None, at);
         self.rolled(change);
         let seq = self.layout.seq();
@@ -265,8 +285,8 @@ impl Driver {
         self.outstanding.push_back(Outstanding { seq, group: at, completes });
     }
 
-    fn snapshot_durable(&mut self, at: usize, taken: &Taken) {
-        let Taken { group, mark, bytes, started } = *taken;
+    fn snapshot_durable(&mut self, at: usize, taken: Taken) {
+        let Taken { group, mark, conf, bytes, started } = taken;
         lock(&self.replicas[&group]).snapshotting = false;
         let own = &mut self.groups[at];
         // The machine was there when it was serialised; Raft must not look behind it any more.
@@ -275,7 +295,7 @@ impl Driver {
         let store = own.raw.mut_store();
         store.mark_durable(mark);
         if mark.index > store.snapshot_mark().index {
-            store.snapshotted(mark, self.config.keep_entries);
+            store.snapshotted(mark, conf, self.config.keep_entries);
         }
         let took_ns = host::unit::nanos(self.host.clock().now().since(started));
         let index = mark.index;

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::io;
 
 use host::{Chunks, Class, Host, Mono, OpenMode, Thread, Work};
+use raft::eraftpb::ConfState;
 
 use super::file::{encode, path};
 use crate::apply::{SharedReplica, lock};
@@ -34,6 +35,8 @@ pub(crate) enum TakeJob {
 pub(crate) struct Taken {
     pub(crate) group: u32,
     pub(crate) mark: Mark,
+    /// Who belongs to the group there.
+    pub(crate) conf: ConfState,
     pub(crate) bytes: u64,
     pub(crate) started: Mono,
 }
@@ -79,9 +82,10 @@ impl Taker {
         let work = Work { kind: "snapshot_serialize", bytes };
         let capture = || {
             let replica = lock(replica);
-            (replica.mark, encode(group, replica.mark, &replica.conf, &replica.machine.snapshot()))
+            let (mark, conf) = (replica.mark, replica.conf.clone());
+            (mark, encode(group, mark, &conf, &replica.machine.snapshot()), conf)
         };
-        let (mark, rope) = self.thread.run(work, capture).await;
+        let (mark, rope, conf) = self.thread.run(work, capture).await;
         let bytes = rope.len();
         let target = path(group, mark.index);
         let tmp = format!("{target}.tmp");
@@ -89,7 +93,7 @@ impl Taker {
             let _ = self.host.disk().remove(&tmp).await;
             return Err(error);
         }
-        Ok(Taken { group, mark, bytes, started })
+        Ok(Taken { group, mark, conf, bytes, started })
     }
 
     /// Writes the file beside the old one and makes it and its name durable.
@@ -127,7 +131,6 @@ mod tests {
     use crate::snapshot::file::Image;
     use crate::test_arm::{TestArm, at_once};
     use bytes::Bytes;
-    use raft::eraftpb::ConfState;
     use std::sync::{Arc, Mutex};
 
     struct Still;
