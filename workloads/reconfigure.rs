@@ -190,7 +190,7 @@ impl Changes {
         let bits = asked.next.bits();
         client.invoked(op, "change", "members", bits);
         let (voters, learners) = (voters.into_iter().collect(), learners.into_iter().collect());
-        let target = Target { voters, learners, catch_up: asked.catch_up };
+        let target = Target { voters, learners, catch_up: asked.catch_up, since: None };
         let (end, version) = match store.change(target, self.params.within).await {
             Outcome::Ok { version } => (OpEnd::Ok, version),
             Outcome::Unknown => (OpEnd::Unknown, 0),

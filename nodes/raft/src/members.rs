@@ -30,6 +30,9 @@ pub struct Target {
     pub learners: Vec<u64>,
     /// Whether a new voter must have most of the log before it counts: it is a learner first.
     pub catch_up: bool,
+    /// The index since which the members are what the change was made from; it is not begun if they
+    /// have changed since. `None`: whatever they are.
+    pub since: Option<u64>,
 }
 
 /// Why a change was not begun, or not gone through with.
@@ -45,12 +48,20 @@ pub enum Refusal {
     Stranger,
     /// A new voter did not catch up in time; it stays a learner.
     Behind,
+    /// The members are others than those from which the change was made.
+    Moved,
 }
 
 impl Refusal {
     /// All of them.
-    pub const ALL: [Refusal; 5] =
-        [Refusal::Pending, Refusal::NoVoter, Refusal::Twice, Refusal::Stranger, Refusal::Behind];
+    pub const ALL: [Refusal; 6] = [
+        Refusal::Pending,
+        Refusal::NoVoter,
+        Refusal::Twice,
+        Refusal::Stranger,
+        Refusal::Behind,
+        Refusal::Moved,
+    ];
 
     /// What to tell people.
     pub fn text(self) -> &'static str {
@@ -59,6 +70,7 @@ impl Refusal {
             Refusal::NoVoter => "a group needs at least one voter",
             Refusal::Twice => "a member is named twice",
             Refusal::Stranger => "there is no such host",
+            Refusal::Moved => "the members have changed meanwhile",
             Refusal::Behind => "a new voter did not catch up in time, and stays a learner",
         }
     }
@@ -127,6 +139,11 @@ impl Membership {
         self.voters.contains(&id) || self.outgoing.contains(&id)
     }
 
+    /// Whether it is to hold the log.
+    pub fn belongs(&self, id: u64) -> bool {
+        self.votes(id) || self.learners.contains(&id)
+    }
+
     /// Whether it is what was asked for.
     pub(crate) fn is(&self, target: &Target) -> bool {
         let same = self.voters == target.voters && self.learners == target.learners;
@@ -144,7 +161,8 @@ impl Membership {
         let mut learners: Vec<u64> = self.learners.iter().copied().chain(new).collect();
         learners.sort_unstable();
         learners.dedup();
-        Some(Target { voters: self.voters.clone(), learners, catch_up: false })
+        let voters = self.voters.clone();
+        Some(Target { voters, learners, catch_up: false, since: None })
     }
 }
 
@@ -162,7 +180,7 @@ impl Target {
         if !all.into_iter().all(known) {
             return Err(Refusal::Stranger);
         }
-        Ok(Target { voters, learners, catch_up: self.catch_up })
+        Ok(Target { voters, learners, ..self })
     }
 }
 
@@ -242,7 +260,8 @@ mod tests {
 
     fn target(bits: u8, kind: u8) -> Target {
         let ids = |of: u8| (1..=7).filter(move |id| of >> (id - 1) & 1 == 1).collect();
-        Target { voters: ids(bits & kind), learners: ids(bits & !kind), catch_up: false }
+        let (voters, learners) = (ids(bits & kind), ids(bits & !kind));
+        Target { voters, learners, ..Target::default() }
     }
 
     proptest! {
@@ -276,7 +295,7 @@ mod tests {
     fn nonsense_is_refused() {
         let target = |voters: &[u64], learners: &[u64]| {
             let (voters, learners) = (voters.to_vec(), learners.to_vec());
-            Target { voters, learners, catch_up: true }.checked(|id| id <= 5)
+            Target { voters, learners, catch_up: true, since: None }.checked(|id| id <= 5)
         };
         assert_eq!(target(&[], &[1]).unwrap_err(), Refusal::NoVoter);
         assert_eq!(target(&[1, 2, 1], &[]).unwrap_err(), Refusal::Twice);
@@ -289,7 +308,8 @@ mod tests {
     fn a_new_voter_is_a_learner_first_if_it_is_to_catch_up() {
         let now = Membership { voters: vec![1, 2], learners: vec![5], ..Membership::default() };
         let wanted = |voters: &[u64], catch_up| {
-            now.learning(&Target { voters: voters.to_vec(), learners: vec![], catch_up })
+            let voters = voters.to_vec();
+            now.learning(&Target { voters, catch_up, ..Target::default() })
         };
         let first = wanted(&[2, 4, 5], true).unwrap();
         assert_eq!((first.voters, first.learners), (vec![1, 2], vec![4, 5]));

@@ -12,7 +12,7 @@ use crate::apply::{ApplyJob, lock};
 use crate::driver::{Ack, Completes, Driver, Outstanding};
 use crate::event::RaftEvent;
 use crate::log::{Mark, Place, snapshot_mark};
-use crate::members::Membership;
+use crate::members::{Membership, is_change};
 use crate::snapshot::take::{TakeJob, Taken};
 use crate::wal::layout::Change;
 
@@ -92,9 +92,12 @@ impl Driver {
         if let Some((first, _, term)) = range {
             group.overwritten(first, term);
         }
-        group.appended_changes(&self.host, &entries);
         self.ends.clear();
+        let mut changes = Vec::new();
         for entry in entries {
+            if is_change(&entry) {
+                changes.push(entry.clone());
+            }
             let index = entry.index;
             let chain = group.raw.mut_store().append(entry);
             let slot = group.raw.store().slot(index).expect("appended above");
@@ -119,6 +122,7 @@ impl Driver {
             let chain_last = self.groups[at].raw.store().mark(last).expect("appended above").chain;
             let event = RaftEvent::Appended { group: id, first, last, term_last, chain_last };
             self.host.emit(event);
+            self.groups[at].appended_changes(&self.host, &changes);
         }
         self.rolled(change);
         true

@@ -12,7 +12,8 @@
 //!           7 range   kind u8, request u64, limit u32, from key, to key
 //!           8 transfer  kind u8, request u64, member u64
 //!           9 members   kind u8, request u64
-//!          10 change    kind u8, request u64, catch up u8, voters, learners
+//!          10 change    kind u8, request u64, flags u8 (1 catch up, 2 since), since u64,
+//!                       voters, learners
 //! reply     kind u8, request u64, then by kind: version u64 | version, client, op u64 and value |
 //!           nothing | leader u64 | why u8 | me, leader, index, hash, keys u64 | session u64 |
 //!           more u8, count u32, items (version, client, op u64, value length u32, key, value) |
@@ -101,7 +102,7 @@ pub(crate) enum Rule {
 }
 
 impl Rule {
-    const ALL: [Rule; 8] = [
+    const ALL: [Rule; 9] = [
         Rule::ValueTooLong,
         Rule::NoSuchMember,
         Rule::NoCommand,
@@ -110,6 +111,7 @@ impl Rule {
         Rule::Change(Refusal::Twice),
         Rule::Change(Refusal::Stranger),
         Rule::Change(Refusal::Behind),
+        Rule::Change(Refusal::Moved),
     ];
 
     fn code(self) -> u8 {
@@ -218,9 +220,10 @@ pub(crate) fn encode_request(id: u64, request: &Request) -> Chunks {
             out.put_u64_le(*to);
         }
         Request::Members => head(9),
-        Request::Change(Target { voters, learners, catch_up }) => {
+        Request::Change(Target { voters, learners, catch_up, since }) => {
             head(10);
-            out.put_u8(u8::from(*catch_up));
+            out.put_u8(u8::from(*catch_up) | u8::from(since.is_some()) << 1);
+            out.put_u64_le(since.unwrap_or(0));
             put_ids(&mut out, voters);
             put_ids(&mut out, learners);
         }
@@ -327,12 +330,14 @@ pub(crate) fn decode_request(frame: &Chunks) -> Option<(u64, Request)> {
         8 => Request::Transfer { to: Numbers(&reader.take(8)?).u64()? },
         9 => Request::Members,
         10 => {
-            let catch_up = reader.take(1)?[0];
+            let flags = reader.take(1)?[0];
+            let index = Numbers(&reader.take(8)?).u64()?;
             let (voters, learners) = (take_ids(&mut reader)?, take_ids(&mut reader)?);
-            if catch_up > 1 {
+            if flags > 3 {
                 return None;
             }
-            Request::Change(Target { voters, learners, catch_up: catch_up == 1 })
+            let since = (flags & 2 != 0).then_some(index);
+            Request::Change(Target { voters, learners, catch_up: flags & 1 != 0, since })
         }
         7 => {
             let limit = Numbers(&reader.take(4)?).u32()?;

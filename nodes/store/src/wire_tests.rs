@@ -24,9 +24,11 @@ fn request() -> impl Strategy<Value = Request> {
         Just(Request::Open),
         any::<u64>().prop_map(|to| Request::Transfer { to }),
         Just(Request::Members),
-        (ids(), ids(), any::<bool>()).prop_map(|(voters, learners, catch_up)| {
-            Request::Change(Target { voters, learners, catch_up })
-        }),
+        (ids(), ids(), any::<bool>(), any::<Option<u64>>()).prop_map(
+            |(voters, learners, catch_up, since)| {
+                Request::Change(Target { voters, learners, catch_up, since })
+            },
+        ),
     ]
 }
 

@@ -15,7 +15,6 @@
 use std::time::Duration;
 
 use host::{Host, Mono};
-use raft::StateRole;
 use raft::eraftpb::{
     ConfChangeSingle, ConfChangeType, ConfChangeV2, ConfState, Entry, Message, MessageType,
 };
@@ -116,6 +115,9 @@ impl Group {
     fn begin(&mut self, host: &Host, now: Mono, target: Target, reply: ChangeReply) {
         if self.membership.is(&target) {
             return reply.give(Ok(Changed::Done { index: self.membership.index }));
+        }
+        if target.since.is_some_and(|index| index != self.membership.index) {
+            return reply.give(Ok(Changed::Refused(Refusal::Moved)));
         }
         let first = self.membership.learning(&target);
         let until = now + self.patience;
@@ -233,8 +235,8 @@ impl Group {
     }
 
     /// States changes that enter the log here. Planted: goes by them at once.
-    pub(crate) fn appended_changes(&mut self, host: &Host, entries: &[Entry]) {
-        for entry in entries.iter().filter(|e| is_change(e)) {
+    pub(crate) fn appended_changes(&mut self, host: &Host, changes: &[Entry]) {
+        for entry in changes {
             let (group, index, term) = (self.id, entry.index, entry.term);
             host.emit(RaftEvent::ConfigAppended { group, index, term });
             if self.plants.config_applied_when_appended {
@@ -265,10 +267,9 @@ impl Group {
             change.end(Changed::Done { index: membership.index });
         }
         let me = self.raw.raft.id;
-        let belongs = |m: &Membership| m.votes(me) || m.learners.contains(&me);
-        let belonged = belongs(&self.membership);
+        let belonged = self.membership.belongs(me);
         self.follow(host, membership);
-        if belonged && !belongs(&self.membership) {
+        if belonged && !self.membership.belongs(me) {
             // Nobody tells this node any more what becomes of the log.
             self.lets_go();
         }
@@ -322,26 +323,28 @@ impl Group {
         self.observe(host, false);
     }
 
-    /// Whether this is a request for a vote from a host that by this node's knowledge does not vote,
-    /// while there is a leader: it was removed and has not heard of it. Without a leader it is
-    /// answered, for it may know more than this node does.
+    /// Whether this is a request for a vote from a host that by this node's knowledge does not belong
+    /// to the group, while there is a leader: it was removed and has not heard of it. Without a
+    /// leader it is answered, for it may know more than this node does. A learner that asks for
+    /// votes has not heard of that either, but the leader needs it to come to one term with it.
     pub(super) fn is_stranger(&self, now: Mono, message: &Message) -> bool {
         use MessageType::{MsgRequestPreVote, MsgRequestVote};
         let asks = matches!(message.get_msg_type(), MsgRequestVote | MsgRequestPreVote);
-        if !asks || self.membership.votes(message.from) {
+        if !asks || self.membership.belongs(message.from) {
             return false;
         }
         let hears = self.leader() != 0 && now.since(self.heard) < self.least_silence;
         self.is_leader() || hears
     }
 
-    /// The answer to a leader of an earlier term, from a node that may not campaign: it could never
-    /// come to follow anybody again. raft-rs gives it only with `check_quorum` or `pre_vote`.
+    /// The answer to a leader of an earlier term that would never hear of a later one: this node may
+    /// not campaign, or does not ask that leader for its vote, because it does not know how members
+    /// have changed. raft-rs gives such an answer only with `check_quorum` or `pre_vote`.
     pub(super) fn protests(&self, message: &Message) -> Option<Message> {
         use MessageType::{MsgAppend, MsgAppendResponse, MsgHeartbeat};
         let raft = &self.raw.raft;
         let leads = matches!(message.get_msg_type(), MsgAppend | MsgHeartbeat);
-        let stuck = raft.state == StateRole::Follower && !raft.promotable();
+        let stuck = !raft.promotable() || !self.membership.votes(message.from);
         if !leads || message.term >= raft.term || !stuck || raft.check_quorum || raft.pre_vote {
             return None;
         }
@@ -357,10 +360,13 @@ impl Group {
     /// the other voters.
     pub(crate) fn asks_learners(&self, message: &Message) -> Vec<Message> {
         use MessageType::{MsgRequestPreVote, MsgRequestVote};
+        if !self.plants.learner_counts {
+            return Vec::new();
+        }
         let asks = matches!(message.get_msg_type(), MsgRequestVote | MsgRequestPreVote);
         let me = self.raw.raft.id;
         let first = self.membership.voters.iter().find(|id| **id != me);
-        if !self.plants.learner_counts || !asks || first != Some(&message.to) {
+        if !asks || first != Some(&message.to) {
             return Vec::new();
         }
         let learners = self.membership.learners.iter();
