@@ -13,8 +13,9 @@ use kernel::workload::Workload;
 mod kv;
 mod kv_mixed;
 mod kv_write;
+mod reconfigure;
 
 /// Every workload.
 pub fn words() -> Vec<Word<Arc<dyn Workload>>> {
-    vec![kv_mixed::word(), kv_write::word()]
+    vec![kv_mixed::word(), kv_write::word(), reconfigure::word()]
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use clap::{Args, Command, Subcommand, ValueEnum};
 use host::unit::parse_duration;
 
+use super::members::Members;
 use super::{NODES, Node};
 
 const ABOUT: &str = "Runs the node code that the simulator runs, on real sockets and a real disk, \
@@ -168,6 +169,9 @@ pub enum Ask {
         #[command(flatten)]
         whom: Whom,
     },
+    /// Say who belongs to the cluster, or change it
+    #[command(subcommand)]
+    Members(Members),
     /// Say of each member whom it follows and what it holds
     Status {
         #[command(flatten)]

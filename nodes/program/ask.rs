@@ -19,7 +19,7 @@ use store::client::{Client, NOBODY};
 
 use super::args::{Ask, Value, Whom};
 use super::show::{self, Answer, Told};
-use super::{Failure, file, say};
+use super::{Failure, file, members, say};
 
 /// Longest value that is read; the store's own bound is lower.
 const VALUE_MAX: u64 = 64 << 20;
@@ -35,6 +35,7 @@ enum Request {
     CompareAndSet { key: String, expected: u64, value: Bytes },
     Range { from: String, to: String, limit: u32 },
     Transfer { to: u64 },
+    Members(members::Change),
 }
 
 /// Asks, prints the answer, and says how it ended.
@@ -53,6 +54,10 @@ pub fn ask(ask: Ask) -> Result<ExitCode, Failure> {
             one(&whom, "range", Request::Range { from, to, limit })
         }
         Ask::Transfer { to, whom } => one(&whom, "transfer", Request::Transfer { to }),
+        Ask::Members(asked) => {
+            let (change, whom) = asked.parts();
+            one(&whom, "members", Request::Members(change))
+        }
         Ask::Status { whom } => status(&whom),
     }
 }
@@ -92,6 +97,7 @@ async fn perform(mut client: Client, request: Request, within: Duration) -> Answ
             client.range(from.as_bytes(), to.as_bytes(), limit, within).await.into()
         }
         Request::Transfer { to } => client.transfer(to, within).await.into(),
+        Request::Members(change) => members::perform(&mut client, change, within).await,
     }
 }
 

@@ -5,11 +5,12 @@
 //! A line for people that cannot be written is lost and nothing else: a full disk under the log, or a
 //! reader of stderr that has gone, must not end a node. A result that cannot be written is an error.
 //!
-//! Left out: a supervisor, and changes of a running cluster's members.
+//! Left out: a supervisor.
 
 mod args;
 mod ask;
 mod file;
+mod members;
 mod serve;
 mod show;
 

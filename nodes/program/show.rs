@@ -12,7 +12,7 @@ use std::process::ExitCode;
 use bytes::Bytes;
 use host::{Member, Members};
 use serde_json::{Value, json};
-use store::client::{Found, Item, Listing, Outcome, Status};
+use store::client::{Found, Item, Listing, Membership, Outcome, Status};
 
 use super::args::Format;
 use super::{Failure, say};
@@ -30,6 +30,8 @@ pub enum Answer {
     Value { version: u64, value: Bytes },
     /// Keys were listed; there may be more behind the last one.
     Items { items: Vec<Item>, more: bool },
+    /// Who belongs to the cluster.
+    Members { members: Membership },
     /// The key is at another version, so nothing was done.
     Mismatch { version: u64 },
     /// Surely not done.
@@ -75,7 +77,8 @@ impl From<Listing> for Answer {
 impl Answer {
     fn word(&self) -> &'static str {
         match self {
-            Answer::Done { .. } | Answer::Value { .. } | Answer::Items { .. } => "done",
+            Answer::Done { .. } | Answer::Value { .. } => "done",
+            Answer::Items { .. } | Answer::Members { .. } => "done",
             Answer::Mismatch { .. } | Answer::NotDone { .. } => "not_done",
             Answer::Unknown { .. } => "unknown",
             Answer::Silence { .. } => "no_answer",
@@ -84,7 +87,8 @@ impl Answer {
 
     fn code(&self) -> u8 {
         match self {
-            Answer::Done { .. } | Answer::Value { .. } | Answer::Items { .. } => 0,
+            Answer::Done { .. } | Answer::Value { .. } => 0,
+            Answer::Items { .. } | Answer::Members { .. } => 0,
             Answer::Mismatch { .. } | Answer::NotDone { .. } => 1,
             Answer::Unknown { .. } | Answer::Silence { .. } => 6,
         }
@@ -119,6 +123,13 @@ impl Answer {
                 object["items"] = items.collect();
                 object["more"] = (*more).into();
             }
+            Answer::Members { members } => {
+                let Membership { index, voters, outgoing, learners } = members;
+                object["since"] = (*index).into();
+                object["voters"] = voters.clone().into();
+                object["old_voters"] = outgoing.clone().into();
+                object["learners"] = learners.clone().into();
+            }
             Answer::Mismatch { version } => {
                 object["version"] = (*version).into();
                 object["why"] = MISMATCH.into();
@@ -150,6 +161,7 @@ pub fn answer(command: &str, answer: &Answer, format: Format) -> Result<ExitCode
                 say("there are more keys behind the last one");
             }
         }
+        (Format::Human, Answer::Members { members }) => out(list(members).as_bytes())?,
         (Format::Human, Answer::Mismatch { version }) => {
             say(format_args!("not done: {MISMATCH}, but at {version}"));
         }
@@ -158,6 +170,17 @@ pub fn answer(command: &str, answer: &Answer, format: Format) -> Result<ExitCode
         (Format::Human, Answer::Silence { why }) => say(format_args!("no answer: {why}")),
     }
     Ok(ExitCode::from(answer.code()))
+}
+
+/// A line for each kind of member that there is.
+fn list(members: &Membership) -> String {
+    let Membership { voters, outgoing, learners, .. } = members;
+    let kinds = [("voters", voters), ("old voters", outgoing), ("learners", learners)];
+    let line = |(kind, ids): &(&str, &Vec<u64>)| {
+        let ids: Vec<String> = ids.iter().map(|id| format!("n{id}")).collect();
+        format!("{kind:<10}  {}\n", ids.join(" "))
+    };
+    kinds.iter().filter(|(_, ids)| !ids.is_empty()).map(line).collect()
 }
 
 /// Prints what each member says of itself. Code 6 if nobody answered. A node that is another than
@@ -316,5 +339,10 @@ n1      h:3000      knows no leader      9     3  00000000000000ff
         let nobody = Answer::from(Found::Fail("away"));
         assert_eq!((nobody.code(), &nobody.json("get")["outcome"]), (6, &json!("no_answer")));
         assert_eq!(Answer::from(Found::Missing).code(), 1);
+        let learners = vec![4];
+        let members = Membership { index: 9, voters: vec![1, 3], outgoing: vec![], learners };
+        assert_eq!(list(&members), "voters      n1 n3\nlearners    n4\n");
+        let members = Answer::Members { members }.json("members");
+        assert_eq!((&members["voters"], &members["since"]), (&json!([1, 3]), &json!(9)));
     }
 }

@@ -1,6 +1,7 @@
-//! After everything is healed every node runs again and has put the same log through its state
+//! After everything is healed every member of the group runs again and has put the same log through its state
 //! machine, up to all that is known to be committed. Nobody is left behind by a lost snapshot, a
-//! stuck queue, or a leader that forgot a follower.
+//! stuck queue, or a leader that forgot a follower. Members are the voters and learners of the newest
+//! configuration; one that is joint still is to be left. Other nodes may be anywhere.
 //!
 //! The text says who lags, and by how much. A node that does not come back is awaited as well. Left
 //! out: what the states are (`state_machine_safety`) and whether clients get answers.
@@ -11,13 +12,14 @@ use kernel::check::{Check, Fact, Finding, Standing, View};
 use kernel::registry::{CheckWord, Claim};
 use raft_driver::event::RaftEvent;
 
+use crate::configs::Configs;
 use crate::{death, node, of_group, plain};
 
 /// The word `converged`.
 pub fn word() -> CheckWord {
     CheckWord {
         word: "converged",
-        about: "once everything is healed, all nodes apply the same log up to its committed end",
+        about: "once everything is healed, all members apply the same log up to its committed end",
         claim: Claim::Eventually,
         make: plain::<Converged>,
     }
@@ -30,6 +32,7 @@ type Applied = (u64, Option<u64>);
 struct Group {
     committed: u64,
     applied: BTreeMap<usize, Applied>,
+    configs: Configs,
 }
 
 /// How far each node is, in each group; dead ones are absent.
@@ -42,9 +45,13 @@ impl Group {
     /// What is still to happen with these nodes; `None` if they are equal.
     fn awaits(&self, nodes: usize) -> Option<String> {
         let furthest = self.applied.values().map(|a| a.0).max().unwrap_or(0).max(self.committed);
+        let newest = self.configs.newest();
         let mut lags = Vec::new();
+        if newest.is_some_and(|config| config.is_joint()) {
+            lags.push("a joint configuration is to be left".to_string());
+        }
         let mut first: Option<(usize, u64)> = None;
-        for host in 0..nodes {
+        for host in (0..nodes).filter(|host| newest.is_none_or(|c| c.belongs(*host))) {
             let name = node(host);
             match self.applied.get(&host) {
                 None => lags.push(format!("{name} is not back")),
@@ -86,6 +93,10 @@ impl Check for Converged {
             self.dies(fact.host);
         }
         let Some(event) = fact.get::<RaftEvent>() else { return Ok(()) };
+        if matches!(event, RaftEvent::ConfigChanged { .. }) {
+            self.groups.entry(event.group()).or_default().configs.observe(fact, event);
+            return Ok(());
+        }
         let (applied, committed) = match event {
             RaftEvent::Recovered { snapshot_index, .. } => (Some((*snapshot_index, None)), 0),
             RaftEvent::Applied { last, chain, .. } => (Some((*last, Some(*chain))), 0),
@@ -112,9 +123,11 @@ impl Check for Converged {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::configs::Config;
 
     fn group(committed: u64, applied: &[Applied]) -> Group {
-        Group { committed, applied: applied.iter().copied().enumerate().collect() }
+        let applied = applied.iter().copied().enumerate().collect();
+        Group { committed, applied, configs: Configs::default() }
     }
 
     #[test]
@@ -135,6 +148,19 @@ mod tests {
     fn equal_length_is_not_equality() {
         let awaited = group(9, &[(9, Some(90)), (9, Some(91))]).awaits(2).expect("not equal");
         assert_eq!(awaited, "n2 and n1 differ at 9");
+    }
+
+    #[test]
+    fn only_members_are_awaited() {
+        let at = |index| Some((index, Some(index)));
+        let mut group = group(9, &[]);
+        group.applied.extend([at(9), at(4), at(9)].into_iter().flatten().enumerate());
+        let config = |index, outgoing| Config { index, voters: 0b101, outgoing, learners: 0 };
+        group.configs.note(0, config(3, 0b111));
+        let awaited = group.awaits(3).expect("it is joint");
+        assert!(awaited.contains("is to be left") && awaited.contains("n2 has applied 4"));
+        group.configs.note(0, config(4, 0));
+        assert_eq!(group.awaits(3), None);
     }
 
     #[test]

@@ -9,8 +9,8 @@
 //!
 //! Time without a leader is two measures in ms: `no_leader_total`, the sum, and `no_leader_max`,
 //! the longest stretch. There is a leader while some live node that is not paused leads the highest
-//! term and reaches, and is reached by, enough such nodes to be a majority. With several groups all
-//! of them need one.
+//! term that a voter knows and reaches, and is reached by, enough such nodes to be a majority of the
+//! voters, in a joint configuration of both halves. With several groups all of them need one.
 
 use std::collections::BTreeMap;
 
@@ -20,6 +20,7 @@ use kernel::event::KernelEvent;
 use kernel::registry::{CheckWord, Claim};
 use raft_driver::event::RaftEvent;
 
+use crate::configs::Configs;
 use crate::{death, plain};
 
 /// The word `elections`.
@@ -53,6 +54,8 @@ pub(crate) struct Group {
     /// What each node is; dead ones are absent.
     pub(crate) states: BTreeMap<usize, State>,
     last_leader: Option<usize>,
+    /// Who votes.
+    configs: Configs,
     /// The node to which leadership is handed over, and the term it is to win.
     handed: Option<(usize, u64)>,
 }
@@ -94,10 +97,12 @@ impl Group {
         turn
     }
 
-    /// Whether some node leads the highest term that a living node knows, and can. A term that only
-    /// the dead know may never have left them, and hinders nobody.
+    /// Whether some node leads the highest term that a living voter knows, and can. A term that only
+    /// the dead know may never have left them, and hinders nobody; nor does that of a removed node.
     pub(crate) fn is_led(&self, can: impl Fn(usize) -> bool) -> bool {
-        let highest = self.states.values().map(|s| s.term).max();
+        let votes = |host: usize| self.configs.newest().is_none_or(|c| c.votes(host));
+        let voters = self.states.iter().filter(|(host, _)| votes(**host));
+        let highest = voters.map(|(_, s)| s.term).max();
         let leads = |s: &State| s.role == "leader" && Some(s.term) == highest;
         self.states.iter().any(|(host, state)| leads(state) && can(*host))
     }
@@ -123,6 +128,10 @@ impl Leadership {
             return matters.then(Turn::default);
         }
         let event = fact.get::<RaftEvent>()?;
+        if matches!(event, RaftEvent::ConfigChanged { .. }) {
+            self.groups.entry(event.group()).or_default().configs.observe(fact, event);
+            return Some(Turn::default());
+        }
         let (role, term) = match event {
             RaftEvent::Recovered { term, .. } | RaftEvent::Follower { term, .. } => {
                 ("follower", *term)
@@ -143,21 +152,26 @@ impl Leadership {
     /// Whether no group is without a leader; those that never had one are left out.
     fn keeps_leaders(&self, view: &View<'_>) -> bool {
         let mut groups = self.groups.values().filter(|g| g.last_leader.is_some());
-        groups.all(|g| g.is_led(|host| can_lead(view, host)))
+        groups.all(|g| g.is_led(|host| can_lead(view, &g.configs, host)))
     }
 
     /// Whether every group has a leader.
     pub(crate) fn is_led(&self, view: &View<'_>) -> bool {
-        let led = |g: &Group| g.is_led(|host| can_lead(view, host));
+        let led = |g: &Group| g.is_led(|host| can_lead(view, &g.configs, host));
         !self.groups.is_empty() && self.groups.values().all(led)
     }
 }
 
 /// Whether the host runs and has a majority within reach, itself included.
-fn can_lead(view: &View<'_>, host: usize) -> bool {
+fn can_lead(view: &View<'_>, configs: &Configs, host: usize) -> bool {
     let runs = |h: usize| view.live(h) && !view.paused(h);
     let talks = |h: usize| h == host || (view.reaches(host, h) && view.reaches(h, host));
-    runs(host) && has_majority(view.nodes(), |h| runs(h) && talks(h))
+    let counts = |h: usize| h < view.nodes() && runs(h) && talks(h);
+    let quorum = match configs.of(host) {
+        Some(config) => config.has_quorum(counts),
+        None => has_majority(view.nodes(), counts),
+    };
+    runs(host) && quorum
 }
 
 fn has_majority(nodes: usize, counts: impl Fn(usize) -> bool) -> bool {

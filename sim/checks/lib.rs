@@ -11,6 +11,8 @@ use kernel::registry::CheckWord;
 mod acked_durable;
 mod command_repeated;
 mod commit_monotonic;
+mod config_agreed;
+mod configs;
 mod converged;
 mod disk_full_waited;
 mod election_safety;
@@ -28,7 +30,9 @@ mod lease_exclusive;
 mod lease_served;
 mod leases;
 mod log_matching;
+mod membership_changed;
 mod no_needless_election;
+mod one_change_at_a_time;
 mod one_vote_per_term;
 mod read_fresh;
 mod snapshot_installed;
@@ -46,6 +50,7 @@ pub fn words() -> Vec<CheckWord> {
         acked_durable::word(),
         command_repeated::word(),
         commit_monotonic::word(),
+        config_agreed::word(),
         converged::word(),
         disk_full_waited::word(),
         election_safety::word(),
@@ -62,7 +67,9 @@ pub fn words() -> Vec<CheckWord> {
         lease_served::word(),
         leases::word(),
         log_matching::word(),
+        membership_changed::word(),
         no_needless_election::word(),
+        one_change_at_a_time::word(),
         one_vote_per_term::word(),
         read_fresh::word(),
         snapshot_installed::word(),

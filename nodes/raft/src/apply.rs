@@ -17,6 +17,7 @@ use crate::driver::{Input, Plants};
 use crate::event::RaftEvent;
 use crate::log::Mark;
 use crate::mailbox::Mailbox;
+use crate::members::is_change;
 use crate::snapshot::file::{self, Image, path};
 use crate::snapshot::take::TakeJob;
 use crate::{Applied, ProposeError};
@@ -73,8 +74,15 @@ pub(crate) fn lock(replica: &SharedReplica) -> MutexGuard<'_, Replica> {
 
 /// What the apply task does.
 pub(crate) enum ApplyJob {
-    /// Applies committed entries that end at `mark`; `waiters` are those whose index is among them.
-    Entries { group: u32, entries: Vec<Entry>, mark: Mark, waiters: Vec<Waiter> },
+    /// Applies committed entries that end at `mark`; `waiters` are those whose index is among them,
+    /// and `conf` is who belongs to the group from there on, if that changed.
+    Entries {
+        group: u32,
+        entries: Vec<Entry>,
+        mark: Mark,
+        conf: Option<ConfState>,
+        waiters: Vec<Waiter>,
+    },
     /// Replaces the state by the snapshot file at `mark`.
     Install { group: u32, mark: Mark },
 }
@@ -118,8 +126,8 @@ impl Applier {
         while self.jobs.take(&mut round).await {
             for job in round.drain(..) {
                 let report = match job {
-                    ApplyJob::Entries { group, entries, mark, waiters } => {
-                        self.entries(group, &entries, mark, waiters);
+                    ApplyJob::Entries { group, entries, mark, conf, waiters } => {
+                        self.entries(group, &entries, (mark, conf), waiters);
                         Input::Applied { group, index: mark.index }
                     }
                     ApplyJob::Install { group, mark } => match self.install(group, mark).await {
@@ -139,12 +147,18 @@ impl Applier {
         }
     }
 
-    fn entries(&self, group: u32, entries: &[Entry], mark: Mark, waiters: Vec<Waiter>) {
+    fn entries(
+        &self,
+        group: u32,
+        entries: &[Entry],
+        (mark, conf): (Mark, Option<ConfState>),
+        waiters: Vec<Waiter>,
+    ) {
         let mut replica = lock(&self.replicas[&group]);
         assert_eq!(replica.mark.index + 1, entries[0].index, "entries are applied once, in order");
         let mut waiters = waiters.into_iter().peekable();
         for entry in entries {
-            let command = entry.context.len() >= ENVELOPE;
+            let command = entry.context.len() >= ENVELOPE && !is_change(entry);
             let reply = if command {
                 let context = entry.context.slice(ENVELOPE..);
                 replica.machine.apply(entry.index, entry.term, &context, &entry.data)
@@ -166,6 +180,9 @@ impl Applier {
             }
         }
         replica.mark = mark;
+        if let Some(conf) = conf {
+            replica.conf = conf;
+        }
         let state_hash = replica.machine.state_hash();
         let due = mark.index >= replica.next_snapshot && !replica.snapshotting;
         if due {

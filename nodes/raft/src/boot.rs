@@ -18,6 +18,7 @@ use crate::event::RaftEvent;
 use crate::group::Group;
 use crate::log::LogStore;
 use crate::mailbox::Mailbox;
+use crate::members::Membership;
 use crate::snapshot::file::path;
 use crate::snapshot::take::Taker;
 use crate::transport::accept::{self, Accept};
@@ -49,11 +50,10 @@ pub async fn start(
     config.validate().map_err(invalid)?;
     let me = members.get(members.me).ok_or_else(|| invalid("this host is no member"))?;
     let groups: Vec<u32> = groups.iter().copied().collect::<BTreeSet<_>>().into_iter().collect();
-    let voters = members.all.iter().map(|m| m.id).collect();
-    let fresh = ConfState { voters, ..ConfState::default() };
+    let fresh = first_voters(config, members)?;
     let disk = host.disk();
     let salt = host.rng("wal_salt", 0).below(1 << 32) as u32;
-    let (limit, cluster) = (config.wal_segment.0, cluster_hash(members));
+    let (limit, cluster) = (config.wal_segment.0, cluster_hash(members, config.voters));
     let owner = Owner { cluster, member: me.id };
     let recovered = recover(&disk, limit, &groups, &fresh, salt, owner).await?;
     if let Some((segment, offset, bytes)) = recovered.cut {
@@ -69,7 +69,9 @@ pub async fn start(
     let listener = host.net().listen(&me.peer_addr).await?;
 
     let inbox = Mailbox::new();
-    let shared = Arc::new(Shared::new(inbox.clone(), groups.clone()));
+    let raft_groups = raft_groups(host, config, plants(host), me.id, recovered.logs)?;
+    let begin = raft_groups.iter().map(|g| g.membership.clone()).collect();
+    let shared = Arc::new(Shared::new(inbox.clone(), groups.clone(), begin));
     let thread = host.thread(config.raft_thread.0);
     let accept = Arc::new(receiving(host, config, members, groups, &inbox));
     let driver = Driver {
@@ -79,10 +81,11 @@ pub async fn start(
         plants,
         snapshot_thread: host.thread(config.snapshot_thread.0),
         inbox: inbox.clone(),
-        groups: raft_groups(host, config, plants, me.id, recovered.logs)?,
+        groups: raft_groups,
         dirty: Vec::new(),
         is_dirty: vec![false; shared.groups.len()],
         peers: peers(host, config, plants, members, &inbox),
+        known: members.all.iter().map(|m| m.id).collect(),
         layout: recovered.layout,
         outstanding: VecDeque::new(),
         ends: Vec::new(),
@@ -107,6 +110,17 @@ pub async fn start(
     Ok(Raft::new(shared))
 }
 
+/// Who votes as long as the log says nothing else.
+fn first_voters(config: &Config, members: &Members) -> io::Result<ConfState> {
+    let (all, wanted) = (members.all.len(), config.voters as usize);
+    if wanted > all {
+        return Err(invalid(format!("voters {wanted} is more than there are hosts, {all}")));
+    }
+    let count = if wanted == 0 { all } else { wanted };
+    let voters = members.all.iter().take(count).map(|m| m.id).collect();
+    Ok(ConfState { voters, ..ConfState::default() })
+}
+
 fn rhythm(host: &Host, config: &Config) -> Rhythm {
     let every = config.snapshot_every;
     let offset = match config.snapshot_phase.0 {
@@ -129,7 +143,7 @@ fn receiving(
         host: host.clone(),
         thread: host.thread(config.raft_thread.0),
         me: members.me,
-        cluster: cluster_hash(members),
+        cluster: cluster_hash(members, config.voters),
         peers: members.all.iter().map(|m| m.id).filter(|id| *id != members.me).collect(),
         groups,
         sums: if unchecked { Sums::Ignored } else { Sums::Compared },
@@ -234,6 +248,11 @@ fn plants(host: &Host) -> Plants {
         neutral_yield_between_jobs: planted("neutral_yield_between_jobs"),
         neutral_reads_in_reverse: planted("neutral_reads_in_reverse"),
         neutral_frame_per_message: planted("neutral_frame_per_message"),
+        config_applied_when_appended: planted("config_applied_when_appended"),
+        second_change_while_pending: planted("second_change_while_pending"),
+        joint_skipped: planted("joint_skipped"),
+        removed_still_votes: planted("removed_still_votes"),
+        learner_counts: planted("learner_counts"),
     }
 }
 
@@ -337,6 +356,8 @@ fn raft_groups(
             last_term,
             snapshot_index,
         });
+        let conf = group.raw.raft.prs().conf().to_conf_state();
+        group.follow(host, Membership::new(snapshot_index, &conf));
         groups.push(group);
     }
     Ok(groups)
@@ -359,7 +380,7 @@ fn peers(
             addr: m.peer_addr.clone(),
             me: members.me,
             peer: m.id,
-            cluster: cluster_hash(members),
+            cluster: cluster_hash(members, config.voters),
             dial_timeout: config.dial_timeout,
             pause_max: config.election_timeout.min / 2,
             rpc_timeout: request.then(|| config.rpc_timeout()),

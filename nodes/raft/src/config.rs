@@ -3,7 +3,7 @@
 //! because *that* decides whether a snapshot starves heartbeats. Relations between settings are
 //! checked in `validate`, ranges of single settings by the macro.
 //!
-//! Left out: membership changes (the members are given at boot) and priorities.
+//! Left out: priorities. Who belongs to a group later is said to its leader (`members`), not here.
 
 use std::time::Duration;
 
@@ -13,6 +13,9 @@ use host::unit::{Ratio, Size, Span, nanos};
 host::settings! {
     /// How a node elects, replicates, writes its log and takes snapshots.
     pub struct Config {
+        /// How many of the known hosts vote at first, in the order of their ids; 0 is all of them. The
+        /// others belong to no group until somebody adds them. All hosts need the same.
+        voters: u64 = "0", "0..64";
         /// Time between two heartbeats of a leader.
         heartbeat: Duration = "75ms", "1ms..1h";
         /// How long a follower hears no leader before it campaigns; drawn anew from this range each

@@ -26,9 +26,10 @@ use raft::eraftpb::{Message, MessageType};
 use crate::apply::{ApplyJob, Reply, SharedReplica, lock};
 use crate::config::Config;
 use crate::event::RaftEvent;
-use crate::group::{Group, ReadReply, TransferReply, proposal};
+use crate::group::{ChangeReply, Group, ReadReply, TransferReply, proposal};
 use crate::log::{Mark, Place};
 use crate::mailbox::Mailbox;
+use crate::members::Target;
 use crate::snapshot::stream::Outgoing;
 use crate::snapshot::take::{TakeJob, Taken};
 use crate::transport::accept::Accept;
@@ -57,6 +58,11 @@ pub(crate) enum Input {
         group: u32,
         to: u64,
         reply: TransferReply,
+    },
+    Change {
+        group: u32,
+        target: Target,
+        reply: ChangeReply,
     },
     /// All batches up to this one are durable.
     Persisted(u64),
@@ -156,6 +162,11 @@ pub(crate) struct Plants {
     pub(crate) neutral_yield_between_jobs: bool,
     pub(crate) neutral_reads_in_reverse: bool,
     pub(crate) neutral_frame_per_message: bool,
+    pub(crate) config_applied_when_appended: bool,
+    pub(crate) second_change_while_pending: bool,
+    pub(crate) joint_skipped: bool,
+    pub(crate) removed_still_votes: bool,
+    pub(crate) learner_counts: bool,
 }
 
 /// Where time stands, in ticks since a random phase before boot.
@@ -190,6 +201,8 @@ pub(crate) struct Driver {
     pub(crate) dirty: Vec<usize>,
     pub(crate) is_dirty: Vec<bool>,
     pub(crate) peers: Vec<Peer>,
+    /// Ids of all hosts, this one included.
+    pub(crate) known: Vec<u64>,
     pub(crate) layout: Layout,
     pub(crate) outstanding: VecDeque<Outstanding>,
     pub(crate) ends: Vec<u64>,
@@ -313,6 +326,7 @@ impl Driver {
                         self.touch(at);
                     }
                 }
+                Input::Change { group, target, reply } => self.change(now, group, target, reply),
                 Input::Persisted(seq) => self.persisted(seq),
                 Input::Applied { group, index } => self.applied(group, index),
                 Input::SnapshotTaken(taken) => self.snapshot_taken(taken),
@@ -344,6 +358,15 @@ impl Driver {
         self.touch(at);
     }
 
+    fn change(&mut self, now: Mono, group: u32, target: Target, reply: ChangeReply) {
+        let Some(at) = self.at(group) else { return };
+        if self.stop_by.is_some() && self.groups[at].is_leader() {
+            return reply.give(Err(ProposeError::Dropped));
+        }
+        self.groups[at].change(&self.host, now, (target, &self.known), reply);
+        self.touch(at);
+    }
+
     fn unreachable(&mut self, peer: u64) {
         for at in 0..self.groups.len() {
             self.groups[at].raw.report_unreachable(peer);
@@ -368,6 +391,7 @@ impl Driver {
         while let Some(at) = self.dirty.pop() {
             self.is_dirty[at] = false;
             self.groups[at].propose(&self.host);
+            self.groups[at].pursue(&self.host, self.now);
             self.groups[at].read(&self.host, self.now);
             self.ready(at);
         }
@@ -396,7 +420,14 @@ impl Driver {
     }
 
     /// Hands a message to the transport at the end of the turn.
-    pub(crate) fn post(&mut self, at: usize, mut message: Message) {
+    pub(crate) fn post(&mut self, at: usize, message: Message) {
+        for more in self.groups[at].asks_learners(&message) {
+            self.send(at, more);
+        }
+        self.send(at, message);
+    }
+
+    fn send(&mut self, at: usize, mut message: Message) {
         let group = &mut self.groups[at];
         group.note_leaving(&self.host, self.me, &message);
         group.stamp(&self.host, self.now, &mut message);

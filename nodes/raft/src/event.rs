@@ -13,6 +13,12 @@ pub fn wal_file(segment: u64) -> String {
     format!("wal/{segment:08}")
 }
 
+/// The members that a set of bits stands for.
+fn names(bits: u64) -> String {
+    let ids = (1..=64_u64).filter(|id| bits >> (id - 1) & 1 == 1);
+    ids.map(|id| format!("n{id}")).collect::<Vec<_>>().join(" ")
+}
+
 /// Declares the enum and derives word and facts from one list.
 macro_rules! events {
     ($(
@@ -146,6 +152,25 @@ events! {
         term: u64,
         /// Chain hash there.
         chain: u64,
+    }
+    /// An entry that changes the configuration is in the log, though not yet durable.
+    ConfigAppended = "config_appended" {
+        /// Its index.
+        index: u64,
+        /// Its term.
+        term: u64,
+    }
+    /// The node goes by this configuration from now on: it booted with it, a committed entry said
+    /// so, or a snapshot did. Sets of members are bits, n1 the lowest; ids above 64 are left out.
+    ConfigChanged = "config_changed" {
+        /// The index of the entry or snapshot.
+        index: u64,
+        /// The voters; in a joint configuration the new ones.
+        voters: u64,
+        /// In a joint configuration the old voters, else none.
+        outgoing: u64,
+        /// The learners, and the voters that will be learners.
+        learners: u64,
     }
     /// Entries went through the state machine.
     Applied = "applied" {
@@ -297,6 +322,17 @@ impl Event for RaftEvent {
             Appended { first, last, .. } => format!("appends {first} to {last}"),
             AppendAcked { index, to, .. } => format!("acknowledges {index} to n{to}"),
             Committed { index, .. } => format!("knows {index} committed"),
+            ConfigAppended { index, .. } => format!("appends a change of members at {index}"),
+            ConfigChanged { index, voters, outgoing, learners, .. } => {
+                let mut text = format!("members since {index}: {}", names(*voters));
+                if *outgoing > 0 {
+                    text += &format!(", jointly with {}", names(*outgoing));
+                }
+                if *learners > 0 {
+                    text += &format!("; learners {}", names(*learners));
+                }
+                text
+            }
             Applied { first, last, .. } => format!("applied {first} to {last}"),
             SnapshotStarted { index, bytes, .. } => {
                 format!("snapshot starts at {index}, {bytes} bytes")
@@ -342,7 +378,9 @@ impl Event for RaftEvent {
             VoteGranted { .. } | SnapshotSent { .. } | WalRolled { .. } | Compacted { .. } => {
                 Weight::Detail
             }
-            LeaseEnded { .. } => Weight::Detail,
+            LeaseEnded { .. } | ConfigAppended { .. } => Weight::Detail,
+            ConfigChanged { index: 0, .. } => Weight::Detail,
+            ConfigChanged { .. } => Weight::Story,
             LeaseHeld { .. } | LeaseRead { .. } => Weight::Fine,
             Appended { .. } | AppendAcked { .. } | Committed { .. } | Applied { .. } => {
                 Weight::Fine

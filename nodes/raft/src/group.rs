@@ -7,11 +7,13 @@
 //! campaigns), so that a seed decides it and one more message shifts nothing.
 
 mod emptied;
+mod members;
 mod planted;
 mod reads;
 mod transfer;
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use bytes::Bytes;
 use host::{Host, Mono};
@@ -26,6 +28,9 @@ use crate::driver::Plants;
 use crate::event::RaftEvent;
 use crate::lease::{Lease, Promise};
 use crate::log::LogStore;
+use crate::members::Membership;
+pub(crate) use members::ChangeReply;
+use members::{Change, Farewell};
 use transfer::Transfer;
 pub(crate) use transfer::TransferReply;
 
@@ -86,6 +91,18 @@ pub(crate) struct Group {
     lease_stated: Mono,
     /// Leadership is being handed over.
     transfer: Option<Transfer>,
+    /// Who belongs to the group.
+    pub(crate) membership: Membership,
+    /// A change of members that this leader was asked for.
+    change: Option<Change>,
+    /// How far this leader, which is to be no voter, has come with leaving.
+    farewell: Option<Farewell>,
+    /// How long new voters have to catch up.
+    patience: Duration,
+    /// The time between two heartbeats.
+    beat: Duration,
+    /// The least time without a leader after which a node may campaign.
+    least_silence: Duration,
 }
 
 impl Group {
@@ -98,8 +115,7 @@ impl Group {
     ) -> Group {
         let promise = Promise::new(config.tick, config.election_ticks().0);
         let promise = (config.reads.0 == "lease").then_some(promise);
-        let (me, voters) = (raw.raft.id, &raw.store().conf().voters);
-        let lease = promise.map(|p| Lease::new(me, voters, p, config.lease_drift));
+        let lease = promise.map(|p| Lease::new(raw.raft.id, p, config.lease_drift));
         let seen = Seen { term: raw.raft.term, role: raw.raft.state, leader: raw.raft.leader_id };
         let committed = raw.raft.raft_log.committed;
         let applied = raw.raft.raft_log.applied;
@@ -131,6 +147,12 @@ impl Group {
             lease,
             lease_stated: Mono(0),
             transfer: None,
+            membership: Membership::default(),
+            change: None,
+            farewell: None,
+            patience: members::patience(config.election_timeout.max),
+            beat: config.heartbeat,
+            least_silence: config.election_timeout.min,
         }
     }
 
@@ -158,6 +180,9 @@ impl Group {
             let heartbeat = raft.heartbeat_timeout().saturating_sub(raft.heartbeat_elapsed());
             let quorum = raft.election_timeout().saturating_sub(raft.election_elapsed);
             heartbeat.min(quorum)
+        } else if !raft.promotable() {
+            // It never campaigns.
+            raft.election_timeout()
         } else {
             raft.randomized_election_timeout().saturating_sub(raft.election_elapsed)
         };
@@ -188,11 +213,13 @@ impl Group {
     pub(crate) fn step(&mut self, host: &Host, now: Mono, mut message: Message) {
         use MessageType::{MsgAppend, MsgHeartbeat, MsgSnapshot};
         let orders = message.get_msg_type() == MessageType::MsgTimeoutNow;
-        let silent = self.owes_silence(now, &message);
+        let silent = self.owes_silence(now, &message) || self.is_stranger(now, &message);
         self.renews(now, &message);
         if silent || (self.installing && orders) || self.mistakes(&mut message) {
             return;
         }
+        let protest = self.protests(&message);
+        self.counts_learner(&mut message);
         self.stamps(host, now, &mut message);
         let (from, term) = (message.from, message.term);
         let leads = matches!(message.get_msg_type(), MsgAppend | MsgHeartbeat | MsgSnapshot);
@@ -203,7 +230,7 @@ impl Group {
         // Errors are messages from strangers and dropped proposals; neither needs an answer here.
         let _ = self.raw.step(message);
         self.concludes(from, term, stated);
-        self.raw.raft.msgs.extend(disowned);
+        self.raw.raft.msgs.extend(disowned.into_iter().chain(protest));
         if leads && self.raw.raft.term == term && self.raw.raft.leader_id == from {
             (self.heard, self.heard_any) = (now, true);
         }
@@ -256,6 +283,7 @@ impl Group {
             }
         }
         if before.role == StateRole::Leader && now.role != StateRole::Leader {
+            self.change = None;
             self.lead_no_more(now.leader);
         }
     }

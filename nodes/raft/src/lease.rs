@@ -19,6 +19,11 @@
 //!   order to campaign may be under way for long, and voters exempt that campaign from their
 //!   promise. In later terms a stale order elects nobody: its term is that of an election decided.
 //!
+//! - Where members change, a lease lasts only as long as the configuration in force warrants: in a
+//!   joint one a majority of either half must have promised, for either may elect once it is left.
+//!   It is counted anew, and may end early, when the leader enters a configuration; nobody can be
+//!   elected by that one before, for its entry needs the leader to be committed.
+//!
 //! Left out: a machine suspended together with its clock, and a voter that is restarted with lower
 //! timeouts, or without leases, while an old promise of its own still runs; all break the bound.
 //! After Ongaro's thesis, 6.4.1, and Gray and Cheriton's leases (1989).
@@ -97,10 +102,11 @@ impl Promise {
 /// A leader's lease in one group.
 #[derive(Debug)]
 pub(crate) struct Lease {
+    me: u64,
     /// The other voters, each with the greatest stamp it returned in this term.
     peers: Vec<(u64, Mono)>,
-    /// How many of them make a majority with the leader.
-    needed: usize,
+    /// The voters, and in a joint configuration also the old ones.
+    halves: [Vec<u64>; 2],
     promise_ns: u64,
     /// The promise less what two clocks run apart meanwhile.
     span: Duration,
@@ -110,20 +116,39 @@ pub(crate) struct Lease {
 
 impl Lease {
     /// Of a node that leads nothing yet.
-    pub(crate) fn new(me: u64, voters: &[u64], promise: Promise, drift: Ratio) -> Lease {
-        let peers: Vec<_> = voters.iter().filter(|v| **v != me).map(|v| (*v, Mono(0))).collect();
+    pub(crate) fn new(me: u64, promise: Promise, drift: Ratio) -> Lease {
         let promise_ns = nanos(promise.least);
         let lost = u128::from(promise_ns) * u128::from(drift.0);
         // Rounded up, for the remainder is rounded down.
         let lost = u64::try_from(lost.div_ceil(1_000_000)).unwrap_or(u64::MAX);
         Lease {
-            needed: voters.len() / 2,
-            peers,
+            me,
+            peers: Vec::new(),
+            halves: [Vec::new(), Vec::new()],
             promise_ns,
             span: Duration::from_nanos(promise_ns.saturating_sub(lost)),
             given_up: true,
             until: Mono(0),
         }
+    }
+
+    /// From now on these voters decide, and if there are old ones, these as well. True if the lease
+    /// thereby ends earlier than it was to: whoever was not asked may elect somebody else.
+    pub(crate) fn follows(&mut self, voters: &[u64], outgoing: &[u64]) -> bool {
+        let known =
+            |id: u64| self.peers.iter().find(|(peer, _)| *peer == id).map_or(Mono(0), |p| p.1);
+        let others = voters.iter().chain(outgoing.iter().filter(|id| !voters.contains(id)));
+        let others = others.copied().filter(|id| *id != self.me);
+        self.peers = others.map(|id| (id, known(id))).collect();
+        self.halves = [voters.to_vec(), outgoing.to_vec()];
+        let warranted = match self.quorum() {
+            Mono::NEVER => self.until,
+            Mono(0) => Mono(0),
+            quorum => quorum + self.span,
+        };
+        let ends_early = warranted < self.until;
+        self.until = self.until.min(warranted);
+        ends_early
     }
 
     /// A term of leadership begins; no stamp of an earlier one counts.
@@ -154,22 +179,36 @@ impl Lease {
             return;
         }
         peer.1 = stamp;
-        // The quorum-th greatest: as many peers returned it or a greater one.
-        let mut quorum = Mono(0);
-        for (_, candidate) in &self.peers {
-            let as_great = self.peers.iter().filter(|(_, s)| s >= candidate).count();
-            if as_great >= self.needed {
-                quorum = quorum.max(*candidate);
-            }
-        }
+        let quorum = self.quorum();
         if quorum > Mono(0) && !self.given_up {
             self.until = self.until.max(quorum + self.span);
         }
     }
 
+    /// The greatest stamp that a majority of each half returned, or a greater one; never ends if the
+    /// leader is a majority by itself.
+    fn quorum(&self) -> Mono {
+        let [voters, outgoing] = &self.halves;
+        if outgoing.is_empty() {
+            self.half(voters)
+        } else {
+            self.half(voters).min(self.half(outgoing))
+        }
+    }
+
+    fn half(&self, voters: &[u64]) -> Mono {
+        let needed = voters.len() / 2 + 1 - usize::from(voters.contains(&self.me));
+        if needed == 0 {
+            return Mono::NEVER;
+        }
+        let stamps = || self.peers.iter().filter(|(id, _)| voters.contains(id)).map(|(_, s)| *s);
+        let enough = |stamp: &Mono| stamps().filter(|s| s >= stamp).count() >= needed;
+        stamps().filter(enough).max().unwrap_or(Mono(0))
+    }
+
     /// A leader that is a majority by itself extends its lease when it needs it.
     pub(crate) fn extend_alone(&mut self, now: Mono) {
-        if self.needed == 0 && !self.given_up && now >= self.until {
+        if !self.given_up && now >= self.until && self.quorum() == Mono::NEVER {
             self.until = now + self.span;
         }
     }

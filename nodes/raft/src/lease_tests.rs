@@ -8,7 +8,8 @@ const TICK: Duration = Duration::from_millis(10);
 
 fn lease(voters: u64, drift_ppm: u32) -> Lease {
     let voters: Vec<u64> = (1..=voters).collect();
-    let mut lease = Lease::new(1, &voters, Promise::new(TICK, 15), Ratio(drift_ppm));
+    let mut lease = Lease::new(1, Promise::new(TICK, 15), Ratio(drift_ppm));
+    lease.follows(&voters, &[]);
     lease.begin();
     lease
 }
@@ -69,6 +70,49 @@ fn a_single_member_asks_nobody() {
     let mut three = super::tests::lease(3, 0);
     three.extend_alone(ms(5));
     assert!(!three.holds(ms(5)));
+}
+
+#[test]
+fn a_joint_configuration_asks_both_halves() {
+    let mut lease = lease(3, 0);
+    lease.returned(2, ms(100), ms(101));
+    assert_eq!(lease.until(), ms(240));
+    // 4 and 5 have promised nothing, and with 1 they are the majority to come.
+    assert!(lease.follows(&[1, 4, 5], &[1, 2, 3]), "it ends early");
+    assert!(!lease.holds(ms(102)));
+    lease.returned(4, ms(110), ms(111));
+    assert_eq!(lease.until(), ms(240), "of the old ones 2 promised from 100 on");
+    lease.returned(2, ms(120), ms(121));
+    assert_eq!(lease.until(), ms(250), "of the new ones 4 promised from 110 on");
+    assert!(!lease.follows(&[1, 4, 5], &[]));
+    assert_eq!(lease.until(), ms(250));
+    lease.returned(2, ms(130), ms(131));
+    lease.returned(5, ms(130), ms(131));
+    assert_eq!(lease.until(), ms(270));
+}
+
+#[test]
+fn who_is_added_has_promised_nothing() {
+    let mut lease = lease(3, 0);
+    lease.returned(2, ms(100), ms(101));
+    assert!(lease.follows(&[1, 2, 3, 4], &[]), "one of three others is no majority of four");
+    lease.returned(4, ms(90), ms(102));
+    assert_eq!(lease.until(), ms(230));
+    // What a member promised before it was removed does not count when it is back.
+    assert!(!lease.follows(&[1, 2], &[]));
+    assert!(lease.follows(&[1, 2, 3, 4], &[]));
+    assert!(!lease.holds(ms(103)));
+}
+
+#[test]
+fn a_leader_that_becomes_one_of_several_asks_them() {
+    let mut lease = lease(1, 0);
+    lease.extend_alone(ms(5));
+    assert!(lease.follows(&[1, 2], &[1]));
+    lease.extend_alone(ms(6));
+    assert!(!lease.holds(ms(6)));
+    lease.returned(2, ms(7), ms(8));
+    assert_eq!(lease.until(), ms(147));
 }
 
 #[test]

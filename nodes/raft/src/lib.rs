@@ -7,7 +7,7 @@
 //! `group`) -> Ready (`ready`) -> WAL (`wal`) and peers (`transport`) -> commit -> `apply` -> the
 //! proposer's answer.
 //!
-//! Left out: changes of membership, reads from followers.
+//! Left out: reads from followers.
 
 mod answer;
 mod apply;
@@ -20,6 +20,7 @@ mod group;
 mod lease;
 mod log;
 mod mailbox;
+pub mod members;
 mod ready;
 pub mod rope;
 mod snapshot;
@@ -31,7 +32,7 @@ mod wal;
 use std::fmt;
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use tokio::sync::{Notify, oneshot};
@@ -45,6 +46,7 @@ pub use snapshot::file::Image;
 use answer::Answer;
 use driver::Input;
 use mailbox::Mailbox;
+use members::{Changed, Membership, Target};
 
 /// Deliberate defects that checks must catch, each with what it does. The first four break a
 /// promise that leaves the node in a message: `one_vote_per_term` and `fsync_before_ack` name the
@@ -69,6 +71,11 @@ pub const PLANTS: &[(&str, &str)] = &[
     ("log_never_compacted", "no log segment is ever removed"),
     ("frame_unchecked", "messages are taken without comparing the checksums of their frame"),
     ("heartbeat_resets_nothing", "a heartbeat does not keep a follower from campaigning"),
+    ("config_applied_when_appended", "a change of members is in force where it is not committed"),
+    ("second_change_while_pending", "a change of members begins while another is under way"),
+    ("joint_skipped", "a group goes from its old voters to the new ones in one step"),
+    ("removed_still_votes", "a voter that is to be removed goes on by the voters there were"),
+    ("learner_counts", "a learner's vote counts for that of a voter"),
     ("refusal_counts_as_vote", "a candidate counts answers, whether or not they grant the vote"),
     ("stale_grant_counts", "a candidate counts votes that were granted to it in an earlier term"),
     ("candidate_votes_again", "a candidate forgets its own vote when another asks for it"),
@@ -150,14 +157,25 @@ pub(crate) struct Shared {
     groups: Vec<u32>,
     /// Per group whom it follows.
     leaders: Vec<AtomicU64>,
+    /// Per group who belongs to it, as this node knows.
+    members: Mutex<Vec<Membership>>,
     outcome: Mutex<Option<Result<(), (io::ErrorKind, String)>>>,
     ended: Notify,
 }
 
 impl Shared {
-    pub(crate) fn new(inbox: Mailbox<Input>, groups: Vec<u32>) -> Shared {
+    pub(crate) fn new(inbox: Mailbox<Input>, groups: Vec<u32>, members: Vec<Membership>) -> Shared {
         let leaders = groups.iter().map(|_| AtomicU64::new(0)).collect();
-        Shared { inbox, groups, leaders, outcome: Mutex::new(None), ended: Notify::new() }
+        let (members, outcome) = (Mutex::new(members), Mutex::new(None));
+        Shared { inbox, groups, leaders, members, outcome, ended: Notify::new() }
+    }
+
+    fn members(&self) -> MutexGuard<'_, Vec<Membership>> {
+        self.members.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn set_members(&self, at: usize, membership: &Membership) {
+        self.members()[at] = membership.clone();
     }
 
     pub(crate) fn set_leader(&self, at: usize, leader: u64) {
@@ -277,6 +295,44 @@ impl Raft {
         }
         let reply = Answer::new(reply);
         drop(self.shared.inbox.push(Input::Transfer { group, to, reply }));
+    }
+
+    /// Makes the group what `target` says. Completes when it is so, or surely will not be by this
+    /// call; `Dropped` means that nothing was begun and it may be tried again, `Stopped` that it
+    /// may still be gone through with.
+    pub fn change(
+        &self,
+        group: u32,
+        target: Target,
+    ) -> impl Future<Output = Result<Changed, ProposeError>> + Send + use<> {
+        let (reply, outcome) = oneshot::channel();
+        self.change_with(group, target, move |o| {
+            let _ = reply.send(o);
+        });
+        async move { outcome.await.unwrap_or(Err(ProposeError::Stopped)) }
+    }
+
+    /// Like `change`, without a future.
+    pub fn change_with(
+        &self,
+        group: u32,
+        target: Target,
+        reply: impl FnOnce(Result<Changed, ProposeError>) + Send + 'static,
+    ) {
+        if self.shared.groups.binary_search(&group).is_err() {
+            reply(Err(ProposeError::Dropped));
+            return;
+        }
+        let reply = Answer::new(reply);
+        drop(self.shared.inbox.push(Input::Change { group, target, reply }));
+    }
+
+    /// Who belongs to the group, as this node knows; nobody if there is no such group.
+    pub fn membership(&self, group: u32) -> Membership {
+        match self.shared.groups.binary_search(&group) {
+            Ok(at) => self.shared.members()[at].clone(),
+            Err(_) => Membership::default(),
+        }
     }
 
     /// Whom the group follows here; 0 if nobody is known.

@@ -5,11 +5,13 @@
 //! durable or not.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use raft::eraftpb::{ConfState, Entry, HardState, Snapshot};
 use raft::{Error, GetEntriesContext, RaftState, Result, Storage, StorageError};
 
 use crate::chain::{GENESIS, chain_entry};
+use crate::members::is_change;
 
 /// Where an entry ends in the WAL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -44,7 +46,10 @@ pub(crate) struct LogStore {
     before: Mark,
     slots: VecDeque<Slot>,
     hard: HardState,
+    /// Who belongs to the group at the newest snapshot.
     conf: ConfState,
+    /// A snapshot was asked for that names a member which the newest one does not know yet.
+    wanted: AtomicBool,
     /// The newest snapshot; index 0 if there is none.
     snapshot: Mark,
     /// The newest whose mark is in the durable log: what a reboot would find.
@@ -58,6 +63,7 @@ impl LogStore {
             slots: VecDeque::new(),
             hard: HardState::default(),
             conf,
+            wanted: AtomicBool::new(false),
             snapshot: Mark::START,
             durable: Mark::START,
         }
@@ -151,10 +157,15 @@ impl LogStore {
     }
 
     /// The own snapshot at `mark` is durable; entries up to `keep` behind it stay in memory.
-    pub(crate) fn snapshotted(&mut self, mark: Mark, keep: u64) {
+    pub(crate) fn snapshotted(&mut self, mark: Mark, conf: ConfState, keep: u64) {
         assert!(mark.index >= self.snapshot.index && mark.index <= self.last());
-        self.snapshot = mark;
+        (self.snapshot, self.conf) = (mark, conf);
         self.forget_to(mark.index.saturating_sub(keep));
+    }
+
+    /// Whether a new snapshot was asked for since this was asked last.
+    pub(crate) fn wants_snapshot(&self) -> bool {
+        self.wanted.swap(false, Ordering::Relaxed)
     }
 
     /// Drops entries up to and including `index`.
@@ -187,6 +198,15 @@ impl LogStore {
     /// Planted: whatever the log holds counts as committed.
     pub(crate) fn commit_all(&mut self) {
         self.hard.commit = self.last();
+    }
+
+    /// Up to where the log is committed for the sole reason that it holds changes of members: a
+    /// leader appends none before it knows the one before to be committed, and says so with it. A
+    /// power loss may leave the later change without that word; a node that then stood for
+    /// election by the voters of two changes ago could win against those of today.
+    pub(crate) fn committed_by_changes(&self) -> u64 {
+        let mut changes = self.slots.iter().rev().filter(|s| is_change(&s.entry));
+        changes.nth(1).map_or(0, |slot| slot.entry.index)
     }
 
     /// Recovery found this durable snapshot.
@@ -242,7 +262,14 @@ impl Storage for LogStore {
         Ok(self.last())
     }
 
-    fn snapshot(&self, request_index: u64, _: u64) -> Result<Snapshot> {
+    fn snapshot(&self, request_index: u64, to: u64) -> Result<Snapshot> {
+        // Nobody installs a snapshot by which it does not belong to the group.
+        let conf = &self.conf;
+        let mut named = conf.voters.iter().chain(&conf.learners).chain(&conf.voters_outgoing);
+        if !named.any(|id| *id == to) {
+            self.wanted.store(true, Ordering::Relaxed);
+            return Err(Error::Store(StorageError::SnapshotTemporarilyUnavailable));
+        }
         if self.snapshot.index == 0 || self.snapshot.index < request_index {
             return Err(Error::Store(StorageError::SnapshotTemporarilyUnavailable));
         }
@@ -304,12 +331,16 @@ mod tests {
         for i in 1..=10 {
             log.append(entry(i, i, 1));
         }
-        log.snapshotted(log.mark(8).unwrap(), 3);
+        let conf = ConfState { voters: vec![1, 2], ..ConfState::default() };
+        log.snapshotted(log.mark(8).unwrap(), conf, 3);
         assert_eq!(log.first(), 6);
         assert_eq!(log.term(5).unwrap(), 5);
         assert_eq!(log.term(4), Err(Error::Store(StorageError::Compacted)));
         assert_eq!(log.snapshot(0, 2).unwrap().get_metadata().index, 8);
         assert_eq!(snapshot_mark(&log.snapshot(0, 2).unwrap()), log.mark(8));
+        assert!(!log.wants_snapshot());
+        assert!(log.snapshot(0, 3).is_err(), "it does not know 3");
+        assert!(log.wants_snapshot() && !log.wants_snapshot());
     }
 
     #[test]

@@ -12,6 +12,7 @@ use crate::apply::{ApplyJob, lock};
 use crate::driver::{Ack, Completes, Driver, Outstanding};
 use crate::event::RaftEvent;
 use crate::log::{Mark, Place, snapshot_mark};
+use crate::members::{Membership, is_change};
 use crate::snapshot::take::{TakeJob, Taken};
 use crate::wal::layout::Change;
 
@@ -47,6 +48,18 @@ impl Driver {
         }
         let leader = self.groups[at].leader();
         self.shared.set_leader(at, leader);
+        if self.groups[at].raw.store().wants_snapshot() {
+            self.take_snapshot(at);
+        }
+    }
+
+    /// Takes a snapshot out of turn, unless one is being taken.
+    fn take_snapshot(&mut self, at: usize) {
+        let group = self.groups[at].id;
+        let mut replica = lock(&self.replicas[&group]);
+        if !std::mem::replace(&mut replica.snapshotting, true) {
+            let _ = self.take.push(TakeJob::Take { group });
+        }
     }
 
     /// A peer's snapshot takes the place of the log. Its file is durable already.
@@ -58,7 +71,9 @@ impl Driver {
         let conf = ready.snapshot().get_metadata().get_conf_state().clone();
         let group = &mut self.groups[at];
         self.layout.mark(group.id, mark, &conf);
+        let membership = Membership::new(mark.index, &conf);
         group.raw.mut_store().install(mark, conf);
+        group.follow(&self.host, membership);
         group.installing = true;
         // CockroachDB and TiKV write state, hard state and log of a snapshot as one batch for this
         // reason: what is removed first is missed by whoever boots on the rest.
@@ -71,6 +86,7 @@ impl Driver {
         // lies behind it is gone here; being dropped answers that.
         group.waiters.clear();
         self.apply_jobs.push(ApplyJob::Install { group: group.id, mark });
+        self.shared.set_members(at, &group.membership);
         Some(mark)
     }
 
@@ -84,7 +100,11 @@ impl Driver {
             group.overwritten(first, term);
         }
         self.ends.clear();
+        let mut changes = Vec::new();
         for entry in entries {
+            if is_change(&entry) {
+                changes.push(entry.clone());
+            }
             let index = entry.index;
             let chain = group.raw.mut_store().append(entry);
             let slot = group.raw.store().slot(index).expect("appended above");
@@ -110,6 +130,7 @@ impl Driver {
             let chain_last = self.groups[at].raw.store().mark(last).expect("appended above").chain;
             let event = RaftEvent::Appended { group: id, first, last, term_last, chain_last };
             self.host.emit(event);
+            self.groups[at].appended_changes(&self.host, &changes);
         }
         self.rolled(change);
         true
@@ -174,7 +195,11 @@ impl Driver {
         let Some(last) = entries.last() else { return };
         let mark = group.raw.store().mark(last.index).expect("committed entries are held");
         let waiters = group.waiters_to(mark.index);
-        self.apply_jobs.push(ApplyJob::Entries { group: group.id, entries, mark, waiters });
+        let conf = group.committed_changes(&self.host, &entries);
+        if conf.is_some() {
+            self.shared.set_members(at, &group.membership);
+        }
+        self.apply_jobs.push(ApplyJob::Entries { group: group.id, entries, mark, conf, waiters });
     }
 
     /// Messages that a planted defect lets go before the disk has what they promise.
@@ -244,7 +269,7 @@ impl Driver {
                     self.installed(at, mark);
                 }
             }
-            Completes::Mark(taken) => self.snapshot_durable(at, &taken),
+            Completes::Mark(taken) => self.snapshot_durable(at, taken),
         }
     }
 
@@ -268,8 +293,7 @@ impl Driver {
             lock(&self.replicas[&taken.group]).snapshotting = false;
             return;
         }
-        let conf = store.conf().clone();
-        self.layout.mark(taken.group, taken.mark, &conf);
+        self.layout.mark(taken.group, taken.mark, &taken.conf);
         let change = self.close_batch(taken.group, true, None, at);
         self.rolled(change);
         let seq = self.layout.seq();
@@ -278,8 +302,8 @@ impl Driver {
         self.outstanding.push_back(Outstanding { seq, group: at, completes });
     }
 
-    fn snapshot_durable(&mut self, at: usize, taken: &Taken) {
-        let Taken { group, mark, bytes, started } = *taken;
+    fn snapshot_durable(&mut self, at: usize, taken: Taken) {
+        let Taken { group, mark, conf, bytes, started } = taken;
         lock(&self.replicas[&group]).snapshotting = false;
         let own = &mut self.groups[at];
         // The machine was there when it was serialised; Raft must not look behind it any more.
@@ -288,7 +312,7 @@ impl Driver {
         let store = own.raw.mut_store();
         store.mark_durable(mark);
         if mark.index > store.snapshot_mark().index {
-            store.snapshotted(mark, self.config.keep_entries);
+            store.snapshotted(mark, conf, self.config.keep_entries);
         }
         let took_ns = host::unit::nanos(self.host.clock().now().since(started));
         let index = mark.index;

@@ -21,7 +21,8 @@ use crate::ask::{Asked, Asker, Met, Patience};
 pub use crate::ask::{Manners, Pauses, Twice};
 use crate::command::{Act, By, MAX_KEY};
 pub use crate::wire::Item;
-use crate::wire::{Reply, Request};
+use crate::wire::{MAX_IDS, Reply, Request};
+pub use raft_driver::members::{Membership, Target};
 
 /// What became of a command.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -216,6 +217,27 @@ impl Client {
     pub async fn transfer(&mut self, to: u64, within: Duration) -> Outcome {
         let patience = self.asker.patience(within);
         outcome(self.asker.ask(&Request::Transfer { to }, patience).await)
+    }
+
+    /// Who belongs to the cluster, by the leader's knowledge. An error says why there is no answer.
+    pub async fn members(&mut self, within: Duration) -> Result<Membership, &'static str> {
+        let patience = self.asker.patience(within);
+        let asked = self.asker.ask(&Request::Members, patience).await;
+        match asked.reply {
+            Some(Reply::Members(members)) => Ok(members),
+            Some(_) => Err("an answer that makes no sense"),
+            None => Err(late(asked.met)),
+        }
+    }
+
+    /// Lets these hosts belong to the cluster, and no others; `Ok` once it is so, with the log index
+    /// since which it is. It may be asked for again: that is one change.
+    pub async fn change(&mut self, target: Target, within: Duration) -> Outcome {
+        if target.voters.len().max(target.learners.len()) > MAX_IDS {
+            return Outcome::Fail("too many members");
+        }
+        let patience = self.asker.patience(within);
+        outcome(self.asker.ask(&Request::Change(target), patience).await)
     }
 
     async fn command(

@@ -5,7 +5,7 @@
 //! client sends it: see `session`.
 //!
 //! [`run`] is the node, called at each boot; [`client::Client`] talks to it. Left out: watches,
-//! transactions over several keys, changes of membership.
+//! transactions over several keys.
 
 mod ask;
 pub mod client;

@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use host::{Conn, Host, Listener, Members, Task, Thread};
+use raft_driver::members::{Changed, Target};
 use raft_driver::rope::Numbers;
 use raft_driver::{Applied, ProposeError, Raft};
 
@@ -172,6 +173,8 @@ fn serve(node: &Arc<Node>, outbox: &Outbox, id: u64, request: Request) {
             outbox.push(id, Reply::Refused { rule: Rule::NoSuchMember });
         }
         Request::Transfer { to } => transfer(node, outbox, id, to),
+        Request::Members => members(node, outbox, id),
+        Request::Change(target) => change(node, outbox, id, target),
         Request::Status => {
             let table = node.table.lock();
             let (index, hash, keys) = (table.index, table.hash(), table.keys());
@@ -214,6 +217,32 @@ fn transfer(node: &Node, outbox: &Outbox, id: u64, to: u64) {
                 Ok(()) => Reply::Done { version: 0 },
                 // Nothing came of it in time, but it may still happen.
                 Err(ProposeError::Dropped) => Reply::Lost,
+                Err(error) => refusal(error),
+            },
+        );
+    });
+}
+
+/// Who belongs to the cluster, if this node leads as far as it knows.
+fn members(node: &Node, outbox: &Outbox, id: u64) {
+    let leader = node.raft.leader(GROUP);
+    outbox.push(
+        id,
+        match leader == node.members.me {
+            true => Reply::Members(node.raft.membership(GROUP)),
+            false => Reply::Redirect { leader },
+        },
+    );
+}
+
+fn change(node: &Node, outbox: &Outbox, id: u64, target: Target) {
+    let outbox = outbox.clone();
+    node.raft.change_with(GROUP, target, move |outcome| {
+        outbox.push(
+            id,
+            match outcome {
+                Ok(Changed::Done { index }) => Reply::Done { version: index },
+                Ok(Changed::Refused(why)) => Reply::Refused { rule: Rule::Change(why) },
                 Err(error) => refusal(error),
             },
         );

@@ -12,14 +12,19 @@
 //!           6 compare and set   like put, but before the key the expected version u64
 //!           7 range   kind u8, request u64, limit u32, from key, to key
 //!           8 transfer  kind u8, request u64, member u64
+//!           9 members   kind u8, request u64
+//!          10 change    kind u8, request u64, flags u8 (1 catch up, 2 since), since u64,
+//!                       voters, learners
 //! reply     kind u8, request u64, then by kind: version u64 | version, client, op u64 and value |
 //!           nothing | leader u64 | why u8 | me, leader, index, hash, keys u64 | session u64 |
-//!           more u8, count u32, items (version, client, op u64, value length u32, key, value)
-//! key       length u16, bytes
+//!           more u8, count u32, items (version, client, op u64, value length u32, key, value) |
+//!           index u64, voters, old voters, learners
+//! key       length u16, bytes; voters and the like: count u16, ids u64
 //! ```
 
 use bytes::{BufMut, Bytes};
 use host::Chunks;
+use raft_driver::members::{Membership, Refusal, Target};
 use raft_driver::rope::{Numbers, Reader};
 
 use crate::command::{Act, By, MAX_KEY};
@@ -50,6 +55,10 @@ pub(crate) enum Request {
     Transfer {
         to: u64,
     },
+    /// Who belongs to the cluster, by the leader's knowledge.
+    Members,
+    /// Let these belong to it.
+    Change(Target),
 }
 
 /// An item of a range.
@@ -66,6 +75,9 @@ pub struct Item {
     /// The value.
     pub value: Bytes,
 }
+
+/// The most members that are named at once.
+pub(crate) const MAX_IDS: usize = 1000;
 
 /// Bytes of an item in a frame beside its key and value.
 const ITEM_HEAD: u64 = 30;
@@ -86,10 +98,26 @@ pub(crate) enum Rule {
     NoSuchMember,
     /// The state machine can make nothing of it.
     NoCommand,
+    /// A change of members that was not begun, or not gone through with.
+    Change(Refusal),
 }
 
 impl Rule {
-    const ALL: [Rule; 3] = [Rule::ValueTooLong, Rule::NoSuchMember, Rule::NoCommand];
+    const ALL: [Rule; 9] = [
+        Rule::ValueTooLong,
+        Rule::NoSuchMember,
+        Rule::NoCommand,
+        Rule::Change(Refusal::Pending),
+        Rule::Change(Refusal::NoVoter),
+        Rule::Change(Refusal::Twice),
+        Rule::Change(Refusal::Stranger),
+        Rule::Change(Refusal::Behind),
+        Rule::Change(Refusal::Moved),
+    ];
+
+    fn code(self) -> u8 {
+        Rule::ALL.iter().position(|rule| *rule == self).expect("all are listed") as u8
+    }
 
     /// What to tell people.
     pub(crate) fn text(self) -> &'static str {
@@ -97,6 +125,7 @@ impl Rule {
             Rule::ValueTooLong => "refused: the value is longer than the node's `max_value`",
             Rule::NoSuchMember => "refused: there is no such member",
             Rule::NoCommand => "refused: the nodes can make nothing of it",
+            Rule::Change(why) => why.text(),
         }
     }
 }
@@ -150,6 +179,8 @@ pub(crate) enum Reply {
         items: Vec<Item>,
         more: bool,
     },
+    /// Who belongs to the cluster.
+    Members(Membership),
 }
 
 /// A request in a frame.
@@ -190,8 +221,33 @@ pub(crate) fn encode_request(id: u64, request: &Request) -> Chunks {
             head(8);
             out.put_u64_le(*to);
         }
+        Request::Members => head(9),
+        Request::Change(Target { voters, learners, catch_up, since }) => {
+            head(10);
+            out.put_u8(u8::from(*catch_up) | u8::from(since.is_some()) << 1);
+            out.put_u64_le(since.unwrap_or(0));
+            put_ids(&mut out, voters);
+            put_ids(&mut out, learners);
+        }
     }
     seal(out, &[])
+}
+
+fn put_ids(out: &mut Vec<u8>, ids: &[u64]) {
+    assert!(ids.len() <= MAX_IDS, "{} members", ids.len());
+    out.put_u16_le(ids.len() as u16);
+    ids.iter().for_each(|id| out.put_u64_le(*id));
+}
+
+fn take_ids(reader: &mut Reader<'_>) -> Option<Vec<u64>> {
+    let count = reader.take(2)?;
+    let count = usize::from(u16::from_le_bytes([count[0], count[1]]));
+    if count > MAX_IDS {
+        return None;
+    }
+    let ids = reader.take(8 * count as u64)?;
+    let mut n = Numbers(&ids);
+    (0..count).map(|_| n.u64()).collect()
 }
 
 fn put_key(out: &mut Vec<u8>, key: &[u8]) {
@@ -247,7 +303,7 @@ pub(crate) fn encode_reply(id: u64, reply: &Reply) -> Chunks {
         Reply::Busy => head(5, &[]),
         Reply::Refused { rule } => {
             head(6, &[]);
-            out.put_u8(*rule as u8);
+            out.put_u8(rule.code());
         }
         Reply::Lost => head(7, &[]),
         Reply::Status { me, leader, index, hash, keys } => {
@@ -261,6 +317,10 @@ pub(crate) fn encode_reply(id: u64, reply: &Reply) -> Chunks {
             head(13, &[]);
             out.put_u8(u8::from(*more));
             return with_items(out, items);
+        }
+        Reply::Members(Membership { index, voters, outgoing, learners }) => {
+            head(14, &[*index]);
+            [voters, outgoing, learners].iter().for_each(|ids| put_ids(&mut out, ids));
         }
     }
     seal(out, &[])
@@ -292,6 +352,17 @@ pub(crate) fn decode_request(frame: &Chunks) -> Option<(u64, Request)> {
         3 => Request::Status,
         4 => Request::Open,
         8 => Request::Transfer { to: Numbers(&reader.take(8)?).u64()? },
+        9 => Request::Members,
+        10 => {
+            let flags = reader.take(1)?[0];
+            let index = Numbers(&reader.take(8)?).u64()?;
+            let (voters, learners) = (take_ids(&mut reader)?, take_ids(&mut reader)?);
+            if flags > 3 {
+                return None;
+            }
+            let since = (flags & 2 != 0).then_some(index);
+            Request::Change(Target { voters, learners, catch_up: flags & 1 != 0, since })
+        }
         7 => {
             let limit = Numbers(&reader.take(4)?).u32()?;
             Request::Range { from: take_key(&mut reader)?, to: take_key(&mut reader)?, limit }
@@ -334,7 +405,7 @@ pub(crate) fn decode_reply(frame: &Chunks) -> Option<(u64, Reply)> {
     let mut reader = unseal(frame)?;
     let (kind, id) = head(&mut reader)?;
     let count = match kind {
-        1 | 4 | 9 | 12 => 1,
+        1 | 4 | 9 | 12 | 14 => 1,
         2 => 3,
         8 => 5,
         _ => 0,
@@ -370,6 +441,12 @@ pub(crate) fn decode_reply(frame: &Chunks) -> Option<(u64, Reply)> {
         11 => Reply::Stale,
         12 => Reply::Opened { session: next()? },
         13 => take_items(&mut reader)?,
+        14 => Reply::Members(Membership {
+            index: next()?,
+            voters: take_ids(&mut reader)?,
+            outgoing: take_ids(&mut reader)?,
+            learners: take_ids(&mut reader)?,
+        }),
         _ => return None,
     };
     (reader.left() == 0).then_some((id, reply))
@@ -392,127 +469,5 @@ fn take_items(reader: &mut Reader<'_>) -> Option<Reply> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::command::tests::{act, by};
-    use proptest::prelude::*;
-
-    fn bytes(max: usize) -> impl Strategy<Value = Bytes> {
-        prop::collection::vec(any::<u8>(), 0..max).prop_map(Bytes::from)
-    }
-
-    fn request() -> impl Strategy<Value = Request> {
-        prop_oneof![
-            (by(), act(), bytes(40), bytes(2000)).prop_map(|(by, act, key, value)| {
-                let value = if act == Act::Delete { Bytes::new() } else { value };
-                Request::Do { by, act, key, value }
-            }),
-            bytes(40).prop_map(|key| Request::Get { key }),
-            (bytes(40), bytes(40), any::<u32>()).prop_map(|(from, to, limit)| Request::Range {
-                from,
-                to,
-                limit
-            }),
-            Just(Request::Status),
-            Just(Request::Open),
-            any::<u64>().prop_map(|to| Request::Transfer { to }),
-        ]
-    }
-
-    fn item() -> impl Strategy<Value = Item> {
-        (bytes(40), any::<[u64; 3]>(), bytes(300)).prop_map(
-            |(key, [version, client, op], value)| Item { key, version, client, op, value },
-        )
-    }
-
-    fn reply() -> impl Strategy<Value = Reply> {
-        let n = any::<u64>;
-        prop_oneof![
-            n().prop_map(|version| Reply::Done { version }),
-            (n(), n(), n(), bytes(2000)).prop_map(|(version, client, op, value)| Reply::Value {
-                version,
-                client,
-                op,
-                value
-            }),
-            Just(Reply::Missing),
-            n().prop_map(|leader| Reply::Redirect { leader }),
-            Just(Reply::Busy),
-            prop::sample::select(&Rule::ALL).prop_map(|rule| Reply::Refused { rule }),
-            Just(Reply::Lost),
-            any::<[u64; 5]>().prop_map(|[me, leader, index, hash, keys]| Reply::Status {
-                me,
-                leader,
-                index,
-                hash,
-                keys
-            }),
-            n().prop_map(|version| Reply::Mismatch { version }),
-            Just(Reply::NoSession),
-            Just(Reply::Stale),
-            n().prop_map(|session| Reply::Opened { session }),
-            (prop::collection::vec(item(), 0..5), any::<bool>())
-                .prop_map(|(items, more)| Reply::Listing { items, more }),
-        ]
-    }
-
-    proptest! {
-        #[test]
-        fn requests_and_replies_arrive(id in any::<u64>(), request in request(), reply in reply()) {
-            prop_assert_eq!(decode_request(&encode_request(id, &request)), Some((id, request)));
-            let frame = encode_reply(id, &reply);
-            if let Reply::Listing { items, .. } = &reply {
-                let len: u64 = items.iter().map(|i| Item::len(&i.key, &i.value)).sum();
-                prop_assert_eq!(frame.len(), 18 + len);
-            }
-            prop_assert_eq!(decode_reply(&frame), Some((id, reply)));
-        }
-
-        #[test]
-        fn garbage_never_panics(
-            kind in 0u8..16,
-            rest in prop::collection::vec(any::<u8>(), 0..150),
-        ) {
-            let frame = seal([vec![0; SUM], vec![kind], rest].concat(), &[]);
-            let _ = decode_request(&frame);
-            let _ = decode_reply(&frame);
-        }
-
-        #[test]
-        fn a_frame_cut_short_is_nothing(
-            request in request(),
-            reply in reply(),
-            cut in any::<u16>(),
-        ) {
-            let short = |frame: Chunks| frame.slice(0, u64::from(cut) % frame.len());
-            prop_assert_eq!(decode_request(&short(encode_request(1, &request))), None);
-            prop_assert_eq!(decode_reply(&short(encode_reply(1, &reply))), None);
-        }
-
-        #[test]
-        fn a_damaged_frame_is_nothing(
-            request in request(),
-            reply in reply(),
-            at in any::<prop::sample::Index>(),
-            flip in 1u8..,
-        ) {
-            let damage = |frame: Chunks| {
-                let mut bytes = frame.to_bytes().to_vec();
-                let at = at.index(bytes.len());
-                bytes[at] ^= flip;
-                Chunks::from(bytes)
-            };
-            prop_assert_eq!(decode_request(&damage(encode_request(1, &request))), None);
-            prop_assert_eq!(decode_reply(&damage(encode_reply(1, &reply))), None);
-        }
-    }
-
-    #[test]
-    fn a_count_that_lies_is_no_listing() {
-        let frame = encode_reply(1, &Reply::Listing { items: Vec::new(), more: false });
-        let mut bytes = frame.to_bytes().to_vec();
-        let at = bytes.len() - 4;
-        bytes[at..].copy_from_slice(&u32::MAX.to_le_bytes());
-        assert_eq!(decode_reply(&seal(bytes, &[])), None);
-    }
-}
+#[path = "wire_tests.rs"]
+mod tests;

@@ -1,4 +1,4 @@
-//! Three processes on loopback, with addresses and folders of their own, that end with the test
+//! Three processes on loopback, or as many as a test asks for, with addresses and folders of their own, that end with the test
 //! whatever happens to it. Everything waits by looking again until a deadline, never for a fixed time.
 
 #![allow(dead_code, reason = "each test uses a part of it")]
@@ -69,7 +69,7 @@ fn reign(id: u64, line: &str) -> Option<(u64, u64)> {
 pub struct Cluster {
     pub dir: PathBuf,
     pub members: Members,
-    nodes: [Option<Child>; 3],
+    nodes: Vec<Option<Child>>,
     pub runtime: Runtime,
     outside: Machine,
     _alone: MutexGuard<'static, ()>,
@@ -82,7 +82,7 @@ impl Drop for Cluster {
             let _ = node.wait();
         }
         if std::thread::panicking() {
-            for id in 1..=3 {
+            for id in self.ids() {
                 let log = self.log(id);
                 let from = log.char_indices().rev().nth(3000).map_or(0, |(at, _)| at);
                 eprintln!("-- n{id}\n{}", &log[from..]);
@@ -96,13 +96,22 @@ impl Drop for Cluster {
 impl Cluster {
     /// Three nodes that have elected a leader. `net` is this test's part of the loopback network.
     pub fn start(name: &str, net: u8, settings: &str) -> Cluster {
-        let mut cluster = Cluster::prepare(name, net, settings);
-        (1..=3).for_each(|id| cluster.boot(id));
+        Cluster::start_of(3, name, net, settings)
+    }
+
+    /// So many nodes, of which a majority follows the same leader.
+    pub fn start_of(count: u64, name: &str, net: u8, settings: &str) -> Cluster {
+        let mut cluster = Cluster::prepare(count, name, net, settings);
+        cluster.ids().for_each(|id| cluster.boot(id));
         cluster.leader();
         cluster
     }
 
-    fn prepare(name: &str, net: u8, settings: &str) -> Cluster {
+    fn ids(&self) -> std::ops::RangeInclusive<u64> {
+        1..=self.members.all.len() as u64
+    }
+
+    fn prepare(count: u64, name: &str, net: u8, settings: &str) -> Cluster {
         let _alone = alone();
         let pid = std::process::id();
         let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{pid}"));
@@ -115,7 +124,7 @@ impl Cluster {
             peer_addr: addr(7000 + id),
             client_addr: addr(8000 + id),
         };
-        let members = Members { me: 0, all: (1..=3).map(member).collect() };
+        let members = Members { me: 0, all: (1..=count).map(member).collect() };
         let table = |m: &Member| {
             let (peer, client) = (&m.peer_addr, &m.client_addr);
             format!("[[member]]\nid = {}\npeer = \"{peer}\"\nclient = \"{client}\"\n", m.id)
@@ -125,7 +134,8 @@ impl Cluster {
             .unwrap();
         let outside = Machine::diskless("outside").start().unwrap();
         let runtime = Runtime::new().unwrap();
-        Cluster { dir, members, nodes: [None, None, None], runtime, outside, _alone }
+        let nodes = (0..count).map(|_| None).collect();
+        Cluster { dir, members, nodes, runtime, outside, _alone }
     }
 
     pub fn config(&self) -> String {
@@ -143,7 +153,7 @@ impl Cluster {
 
     /// Every line in which a node tells of elections, in any boot of the test so far.
     pub fn elections(&self) -> Vec<String> {
-        let logs = [1, 2, 3].map(|id| self.log(id));
+        let logs: Vec<String> = self.ids().map(|id| self.log(id)).collect();
         let lines = logs.iter().flat_map(|log| log.lines());
         let tells = |line: &&str| line.contains(", term ") || line.contains("no leader for ");
         lines.filter(tells).map(str::to_string).collect()
@@ -151,8 +161,8 @@ impl Cluster {
 
     /// The highest term of which any node has told who leads, and that leader; (0, 0) before the first.
     pub fn reign(&self) -> (u64, u64) {
-        let known = [1, 2, 3].map(|id| self.log(id).lines().filter_map(|l| reign(id, l)).max());
-        known.into_iter().flatten().max().unwrap_or((0, 0))
+        let known = self.ids().map(|id| self.log(id).lines().filter_map(|l| reign(id, l)).max());
+        known.flatten().max().unwrap_or((0, 0))
     }
 
     /// Whether a node's last word on elections is that it leads, and nobody tells of a later leader.
@@ -207,7 +217,8 @@ impl Cluster {
 
     /// Stops those that run, in order.
     pub fn stop_all(&mut self) {
-        for id in (1..=3).filter(|id| self.nodes[*id as usize - 1].is_some()).collect::<Vec<_>>() {
+        for id in self.ids().filter(|id| self.nodes[*id as usize - 1].is_some()).collect::<Vec<_>>()
+        {
             let status = self.stop(id);
             assert_eq!(status.code(), Some(0), "n{id}: {status}");
         }
@@ -239,12 +250,10 @@ impl Cluster {
     }
 
     /// What each node says of itself.
-    pub fn statuses(&self) -> [Option<Status>; 3] {
+    pub fn statuses(&self) -> Vec<Option<Status>> {
         let mut client = self.client(0);
-        std::array::from_fn(|at| {
-            let asked = client.status(at as u64 + 1, Duration::from_secs(2));
-            self.runtime.block_on(asked)
-        })
+        let mut status = |id| self.runtime.block_on(client.status(id, Duration::from_secs(2)));
+        self.ids().map(&mut status).collect()
     }
 
     /// The node that leads, by its own word and that of a majority.
@@ -253,11 +262,11 @@ impl Cluster {
             let statuses = self.statuses();
             let says = |id: u64| statuses.iter().flatten().filter(|s| s.leader == id).count();
             let leads = |id: &u64| statuses[*id as usize - 1].is_some_and(|s| s.leader == *id);
-            (1..=3).filter(leads).find(|id| says(*id) >= 2)
+            self.ids().filter(leads).find(|id| says(*id) >= 2)
         })
     }
 
-    /// All three, once they hold the same.
+    /// All of them, once they hold the same.
     pub fn agreed(&self) -> Status {
         until("agreement of three nodes", || {
             let statuses = self.statuses();

@@ -25,7 +25,7 @@ impl Driver {
         self.hand_all_over();
     }
 
-    /// Hands every group that this node leads to the reachable peer that has most of its log.
+    /// Hands every group that this node leads to the reachable voter that has most of its log.
     pub(super) fn hand_all_over(&mut self) {
         for at in 0..self.groups.len() {
             let group = &mut self.groups[at];
@@ -33,9 +33,10 @@ impl Driver {
                 continue;
             }
             let reachable = self.peers.iter().filter(|p| p.link.is_up());
+            let voters = reachable.filter(|p| group.membership.votes(p.id));
             let matched = |id: u64| group.raw.raft.prs().get(id).map_or(0, |p| p.matched);
             // Of equals the first, as everywhere.
-            let best = reachable.map(|p| p.id).rev().max_by_key(|id| matched(*id));
+            let best = voters.map(|p| p.id).rev().max_by_key(|id| matched(*id));
             if let Some(to) = best {
                 group.hand_over(&self.host, to, Answer::new(|_| {}));
                 self.touch(at);

@@ -32,7 +32,7 @@ impl Group {
             reply.give(Err(ProposeError::NotLeader { leader: self.leader() }));
             return;
         }
-        if to == raft.id || raft.prs().get(to).is_none() {
+        if to == raft.id || !self.membership.votes(to) {
             reply.give(Err(ProposeError::Dropped));
             return;
         }

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::io;
 
 use host::{Chunks, Class, Host, Mono, OpenMode, Thread, Work};
+use raft::eraftpb::ConfState;
 
 use super::file::{encode, path};
 use crate::apply::{SharedReplica, lock};
@@ -34,6 +35,8 @@ pub(crate) enum TakeJob {
 pub(crate) struct Taken {
     pub(crate) group: u32,
     pub(crate) mark: Mark,
+    /// Who belongs to the group there.
+    pub(crate) conf: ConfState,
     pub(crate) bytes: u64,
     pub(crate) started: Mono,
 }
@@ -86,9 +89,10 @@ impl Taker {
         let capture = || {
             let replica = lock(replica);
             let image = captured.unwrap_or_else(|| replica.machine.snapshot());
-            (replica.mark, encode(group, replica.mark, &replica.conf, &image))
+            let (mark, conf) = (replica.mark, replica.conf.clone());
+            (mark, encode(group, mark, &conf, &image), conf)
         };
-        let (mark, rope) = self.thread.run(work, capture).await;
+        let (mark, rope, conf) = self.thread.run(work, capture).await;
         let bytes = rope.len();
         let target = path(group, mark.index);
         let tmp = format!("{target}.tmp");
@@ -96,7 +100,7 @@ impl Taker {
             let _ = self.host.disk().remove(&tmp).await;
             return Err(error);
         }
-        Ok(Taken { group, mark, bytes, started })
+        Ok(Taken { group, mark, conf, bytes, started })
     }
 
     /// Writes the file beside the old one and makes it and its name durable.
@@ -134,7 +138,6 @@ mod tests {
     use crate::snapshot::file::Image;
     use crate::test_arm::{TestArm, at_once};
     use bytes::Bytes;
-    use raft::eraftpb::ConfState;
     use std::sync::{Arc, Mutex};
 
     struct Still;

@@ -13,9 +13,10 @@
 use bytes::{BufMut, BytesMut};
 use host::{Chunks, Class};
 use protobuf::{CodedInputStream, CodedOutputStream, Message as _};
-use raft::eraftpb::{Entry, EntryType, Message, MessageType};
+use raft::eraftpb::{Entry, Message, MessageType};
 
 use crate::chain::{ENVELOPE, body_crc};
+use crate::members::{is_change, read};
 use crate::rope::{Numbers, Reader};
 use crate::wal::codec::MAX_CONTEXT;
 
@@ -202,8 +203,8 @@ fn readable(entry: &Entry, sums: Sums) -> Result<(), Garbage> {
     if context > MAX_CONTEXT || (1..ENVELOPE).contains(&context) {
         return Err(Garbage("a context too long or cut short"));
     }
-    if entry.get_entry_type() != EntryType::EntryNormal {
-        return Err(Garbage("a change of membership"));
+    if is_change(entry) && read(entry).is_none() {
+        return Err(Garbage("a change of members that is none"));
     }
     if context == 0 && !entry.data.is_empty() {
         return Err(Garbage("a body that nothing vouches for"));

@@ -2,7 +2,7 @@
 
 use super::*;
 use proptest::prelude::*;
-use raft::eraftpb::Entry;
+use raft::eraftpb::{Entry, EntryType};
 
 fn append(group: u32, lens: &[usize]) -> Envelope {
     let mut message = Message::default();

@@ -28,9 +28,10 @@ pub(crate) enum Purpose {
     Snapshot,
 }
 
-/// A number that two nodes share if and only if they were given the same members.
-pub(crate) fn cluster_hash(members: &Members) -> u64 {
-    members.all.iter().fold(crate::chain::GENESIS, |hash, m| {
+/// A number that two nodes share if and only if they were given the same members, and the same
+/// number of first voters.
+pub(crate) fn cluster_hash(members: &Members, voters: u64) -> u64 {
+    members.all.iter().fold(crate::chain::GENESIS.wrapping_add(voters), |hash, m| {
         crate::chain::chain(hash, m.id, 0, crc32fast::hash(m.name.as_bytes()), 0)
     })
 }

@@ -25,7 +25,7 @@ use crate::log::Mark;
 use crate::rope::{Numbers, Reader};
 
 pub(crate) const HEADER: usize = 48;
-const MAGIC: &[u8] = b"wavetank wal 2";
+const MAGIC: &[u8] = b"wavetank wal 3";
 /// Length of the context with which a segment begins: the magic, cluster and member.
 const BEGINNING: usize = MAGIC.len() + 16;
 /// A context is a command header; anything longer is no record.
@@ -266,11 +266,12 @@ fn entry_record(
     Ok(Record::Entry { group, entry, chain: mark.chain })
 }
 
-/// A membership in bytes: both lists with their lengths. Joint states do not occur here.
+/// A membership in bytes: four lists with their lengths. Nobody leaves a joint one by itself.
 pub(crate) fn encode_conf(conf: &ConfState) -> Vec<u8> {
-    assert!(conf.voters_outgoing.is_empty() && conf.learners_next.is_empty());
-    let mut out = Vec::with_capacity(8 + 8 * (conf.voters.len() + conf.learners.len()));
-    for list in [&conf.voters, &conf.learners] {
+    assert!(!conf.auto_leave, "a leader leaves a joint membership, and says so in the log");
+    let lists = [&conf.voters, &conf.learners, &conf.voters_outgoing, &conf.learners_next];
+    let mut out = Vec::with_capacity(16 + 8 * lists.iter().map(|l| l.len()).sum::<usize>());
+    for list in lists {
         out.put_u32_le(list.len() as u32);
         list.iter().for_each(|id| out.put_u64_le(*id));
     }
@@ -286,6 +287,7 @@ pub(crate) fn decode_conf(bytes: &[u8]) -> Option<ConfState> {
     };
     let mut conf = ConfState::default();
     (conf.voters, conf.learners) = (list()?, list()?);
+    (conf.voters_outgoing, conf.learners_next) = (list()?, list()?);
     n.0.is_empty().then_some(conf)
 }
 

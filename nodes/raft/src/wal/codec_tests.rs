@@ -21,6 +21,9 @@ fn records() -> impl Strategy<Value = Vec<Record>> {
             (entry.index, entry.term) = (index, term);
             entry.data = body.into();
             entry.context = seal(b"header", crc32fast::hash(&entry.data));
+            if chain & 3 == 0 {
+                entry.set_entry_type(EntryType::EntryConfChangeV2);
+            }
             Record::Entry { group, entry, chain }
         });
     let hard =
@@ -29,9 +32,11 @@ fn records() -> impl Strategy<Value = Vec<Record>> {
             (hard.term, hard.vote, hard.commit) = (a, b, c);
             Record::Hard { group, hard }
         });
-    let mark = (any::<u32>(), any::<u64>(), prop::collection::vec(any::<u64>(), 0..5)).prop_map(
-        |(group, index, voters)| {
-            let conf = ConfState { voters, ..ConfState::default() };
+    let ids = || prop::collection::vec(any::<u64>(), 0..5);
+    let mark = (any::<u32>(), any::<u64>(), ids(), ids(), ids(), ids()).prop_map(
+        |(group, index, voters, learners, voters_outgoing, learners_next)| {
+            let mut conf = ConfState { voters, learners, ..ConfState::default() };
+            (conf.voters_outgoing, conf.learners_next) = (voters_outgoing, learners_next);
             Record::Mark { group, mark: Mark { index, term: 3, chain: 9 }, conf }
         },
     );

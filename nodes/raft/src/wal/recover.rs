@@ -108,7 +108,7 @@ impl Replay {
             log.forget_to(first);
         }
         let mut hard = self.hard;
-        hard.commit = hard.commit.max(mark.index);
+        hard.commit = hard.commit.max(mark.index).max(log.committed_by_changes());
         // A commit index is written behind its entries, into their segment or, once that is
         // durable, a later one, and what a power loss leaves of a file is a prefix: the index
         // cannot survive without them. To lower it would hide that a committed tail is lost.
