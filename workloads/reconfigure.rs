@@ -205,7 +205,7 @@ impl Load for Changes {
         Box::pin(async move {
             let host = client.host.clone();
             let hosts = client.members.all.len() as u64;
-            let mut store = kv::dial(&client);
+            let mut store = kv::dial(&client, Default::default());
             let mut group = Group::begins(hosts, self.params.voters);
             kv::begin(&client, self.params.stagger).await;
             for op in kv::ops(client.index, self.params.clients, self.params.count) {

@@ -44,7 +44,7 @@ fn a_branch_that_is_kept_as_a_plan_replays() {
     let plan = dir.join("plan.toml");
     let line = format!("run swarm --seed 3 --branch 2.5s:1 --keep-plan {}", plan.display());
     let first = one(&line);
-    let line = format!("run swarm --plan {} --branch 2.5s:1", plan.display());
+    let line = format!("run swarm --plan {}", plan.display());
     assert_eq!(first["digest"], one(&line)["digest"]);
 }
 

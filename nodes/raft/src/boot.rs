@@ -69,7 +69,7 @@ pub async fn start(
     let listener = host.net().listen(&me.peer_addr).await?;
 
     let inbox = Mailbox::new();
-    let raft_groups = raft_groups(host, config, plants(host), me.id, recovered.logs)?;
+    let raft_groups = raft_groups(host, config, plants, me.id, recovered.logs)?;
     let begin = raft_groups.iter().map(|g| g.membership.clone()).collect();
     let shared = Arc::new(Shared::new(inbox.clone(), groups.clone(), begin));
     let thread = host.thread(config.raft_thread.0);

@@ -9,8 +9,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use kernel::branch::Branch;
 use host::unit::{Ratio, Size};
+use kernel::branch::Branch;
 
 use crate::merge::Merge;
 use crate::seeds::{Shard, shard};

@@ -123,6 +123,7 @@ fn one(
         plants: expect.plants.clone(),
         mute: expect.mute.clone(),
         weave: expect.weave,
+        branch: None,
     };
     let scenario = session.scenario(asked, &changes.sets).map_err(wrong)?;
     let bare = Changes { plan: None, ..changes.clone() };

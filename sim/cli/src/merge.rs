@@ -92,6 +92,7 @@ pub fn merge(session: &Session, args: &Merge) -> Result<i32, Failure> {
             seeds: union.seeds,
             tally: &tally,
             notes: &notes,
+            kept: String::new(),
             code,
         }
         .render(seconds, &ledger.path)),

@@ -50,7 +50,8 @@ pub fn run(session: &Session, args: &Run) -> Result<i32, Failure> {
     let cure = cure.map(|cure| kernel::run::run(&cure, session.registry, &base)).transpose();
     let cure = cure.map_err(Failure::data)?;
     if let Some(path) = &args.keep_plan {
-        let kept = kept(options.plan.unwrap_or_default(), &outcome);
+        let plan = options.plan.clone().unwrap_or_default();
+        let kept = kept(Plan { branch: options.branch, ..plan }, &outcome);
         write_whole(path, &kept.artifact())?;
         err(&format!("plan kept in {}\n", path.display()));
     }

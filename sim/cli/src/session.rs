@@ -111,6 +111,7 @@ impl Session {
         }
         let plan = changes.plan.as_deref().map(|path| self.plan(path, scenario)).transpose()?;
         let planned = plan.as_ref().and_then(|p| p.seed);
+        let planned_branch = plan.as_ref().and_then(|p| p.branch);
         let seed = seed_or_default(seed.or(planned)).map_err(Failure::usage)?;
         Ok(Options {
             weave: changes.weave,
@@ -118,7 +119,7 @@ impl Session {
             mute: changes.mute.clone(),
             trace,
             plan,
-            branch: changes.branch,
+            branch: changes.branch.or(planned_branch),
             ..Options::seed(seed)
         })
     }

@@ -15,7 +15,7 @@ use host::Rng;
 use crate::Time;
 use crate::event::KernelEvent;
 use crate::model::files::Survivor;
-use crate::world::{Due, World};
+use crate::world::World;
 
 /// What goes wrong.
 pub trait Fault: Send + Sync {
@@ -83,7 +83,7 @@ impl Control<'_> {
 
     /// Draws that are the same at each step of this line: what its beginning chose, its end chooses too.
     pub fn choice(&self, name: &str) -> Rng {
-        self.world.draws.stream(name, self.origin, 0)
+        self.world.draws.stream(name, self.key, 0)
     }
 
     /// Tells the story that a fault of this kind is over for these hosts, where nothing else does.

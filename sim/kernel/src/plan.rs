@@ -22,6 +22,7 @@ use host::unit::{Ratio, Span, nanos, parse_span};
 
 use crate::Time;
 use crate::doc::{Effective, Reader};
+use crate::branch::Branch;
 use crate::draw::Draws;
 use crate::model::files::Survivor;
 use crate::registry::{Params, Registry};
@@ -389,6 +390,8 @@ pub struct Plan {
     pub scenario: Option<String>,
     /// Of an artifact: the seed under which it acted.
     pub seed: Option<u64>,
+    /// Of an artifact: where the run left the draws of that seed.
+    pub branch: Option<Branch>,
     /// Of a kept artifact: what came of it, and under what.
     pub expect: Option<Expect>,
 }

@@ -101,7 +101,7 @@ impl Control<'_> {
         if !self.world.atlas.admits_forgetting(host) {
             return false;
         }
-        self.world.hosts[host].downs += 1;
+        self.world.hosts[host].downs.put(self.line, ());
         let used = self.world.hosts[host].files.used();
         self.world.wipe(host, self.line);
         self.effect(u64::from(used > 0));
@@ -128,7 +128,7 @@ impl Control<'_> {
     pub fn restore_disk(&mut self, host: usize) {
         if self.world.restore_disk(host, self.line) {
             self.effect(1);
-            if self.world.hosts[host].downs == 0 {
+            if self.world.hosts[host].downs.is_empty() {
                 self.world.boot(host);
             }
         }

@@ -4,8 +4,6 @@
 
 use host::unit::Ratio;
 
-use host::unit::Ratio;
-
 use super::Control;
 use crate::Time;
 use crate::world::{Steal, Tearing};

@@ -16,6 +16,7 @@ use host::unit::{Size, nanos, parse_duration, show};
 
 use super::{Fired, Mask, Plan, Sky, When, WhenSpec, is_node, params};
 use crate::Time;
+use crate::branch::Branch;
 use crate::doc::{Doc, Problem, Reader};
 use crate::model::files::Survivor;
 use crate::outcome::Class;
@@ -76,6 +77,9 @@ impl Plan {
         }
         if let Some(seed) = self.seed {
             let _ = writeln!(out, "seed = {seed}");
+        }
+        if let Some(branch) = self.branch {
+            let _ = writeln!(out, "branch = \"{branch}\"");
         }
         let _ = writeln!(out, "tool = {}", quote(env!("CARGO_PKG_VERSION")));
         if self.sky == Sky::Calm {
@@ -170,6 +174,12 @@ fn read_head(reader: &mut Reader<'_>) -> Plan {
     let scenario = reader.one("plan", "scenario");
     let mut plan = Plan { scenario, ..Plan::default() };
     reader.one("plan", "tool");
+    if let Some(text) = reader.one("plan", "branch") {
+        match Branch::parse(&text) {
+            Ok(branch) => plan.branch = Some(branch),
+            Err(why) => reader.problem("plan.branch", why),
+        }
+    }
     if let Some(text) = reader.one("plan", "seed") {
         plan.seed = text.parse().ok();
         if plan.seed.is_none() {
