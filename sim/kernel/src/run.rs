@@ -54,8 +54,10 @@ pub struct Options {
     pub trace: Trace,
     /// A plan that replaces the scenario's faults.
     pub plan: Option<Plan>,
-    /// Other hash keys, another shell seed, another wall clock: what `verify` puts around a run.
+    /// Other hash keys and another shell seed: what `verify` and second runs put around a run.
     pub perturbed: bool,
+    /// Another day on the wall clocks, which `verify` adds. A node that records its wall clock differs.
+    pub other_wall: bool,
 }
 
 impl Options {
@@ -69,6 +71,7 @@ impl Options {
             trace: Trace::Off,
             plan: None,
             perturbed: false,
+            other_wall: false,
         }
     }
 }
@@ -260,7 +263,7 @@ fn build(scenario: &Scenario, options: &Options, draws: Draws, setup: &Setup) ->
     world.plants.clone_from(&options.plants);
     world.bytes_max = scenario.limits.memory.0;
     world.polls_max = scenario.limits.polls;
-    world.wall_base = WALL_BASE_NS + if options.perturbed { 86_400_000_000_007 } else { 0 };
+    world.wall_base = WALL_BASE_NS + if options.other_wall { 86_400_000_000_007 } else { 0 };
     let shared_device = hw.disk_devices.0 == "shared";
     for number in 0..hosts {
         let is_node = number < nodes;
