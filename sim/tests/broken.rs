@@ -223,7 +223,7 @@ fn broken_plans_are_refused_too() {
 
 #[test]
 fn slips_of_the_pen_are_wrong_usage() {
-    let slips: [(&str, &str); 13] = [
+    let slips: [(&str, &str); 17] = [
         ("run swram", "`swarm`"),
         ("run", "SCENARIO"),
         ("swep swarm", "'sweep'"),
@@ -237,6 +237,10 @@ fn slips_of_the_pen_are_wrong_usage() {
         ("run swarm --mute electionsafety", "`election_safety`"),
         ("sweep swarm --seeds 5..5", "no seed"),
         ("sweep swarm --jobs 0", "1..=1024"),
+        ("sweep swarm --shard 5/4", "from 1 to N"),
+        ("sweep swarm --memory 1KB", "64MiB"),
+        ("sweep swarm --unknown-max 101%", "0% to 100%"),
+        ("merge here", "--out"),
     ];
     let mut sheet = Sheet::default();
     for (line, says) in slips {

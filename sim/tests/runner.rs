@@ -163,9 +163,18 @@ fn failing_seeds_are_run_twice() {
     assert!(!failed.is_empty() && failed.iter().all(|l| l["again"] == "same"), "{failed:?}");
 }
 
+fn rounds() -> usize {
+    std::env::var("WAVETANK_INTERRUPTS").map_or(4, |n| n.parse().expect("a number"))
+}
+
+/// Enough seeds for every round to find some that are left.
+fn seeds() -> String {
+    format!("0..{}", 40.max(rounds() * 15))
+}
+
 fn swarm(out: &Path, more: &[&str]) -> Command {
-    let out = out.display().to_string();
-    let fixed = ["sweep", "swarm", "--seeds", "0..40", "--jobs", "2", "--out", &out];
+    let (seeds, out) = (seeds(), out.display().to_string());
+    let fixed = ["sweep", "swarm", "--seeds", &seeds, "--jobs", "2", "--out", &out];
     command(root(), &[&fixed[..], more].concat())
 }
 
@@ -209,8 +218,8 @@ fn until(child: &mut Child, mut holds: impl FnMut() -> bool) {
     }
 }
 
-/// Ends a sweep once it has done something more, in one of three ways.
-fn disturb(out: &Path, round: usize) {
+/// Ends a sweep once it has done something more, in one of three ways. True if it was not over before.
+fn disturb(out: &Path, round: usize) -> bool {
     let (before, pause) = (lines(out), Duration::from_millis(37 * (round as u64 % 7)));
     let mut sweep = swarm(out, &[]);
     let mut child = sweep.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("it starts");
@@ -227,7 +236,7 @@ fn disturb(out: &Path, round: usize) {
             send("-INT", child.id());
         }
     }
-    child.wait().expect("it ends");
+    let ended = !child.wait().expect("it ends").success();
     let begun = Instant::now();
     for pid in workers {
         while alive(pid) {
@@ -235,6 +244,7 @@ fn disturb(out: &Path, round: usize) {
             sleep(Duration::from_millis(10));
         }
     }
+    ended
 }
 
 /// Whether a process runs; one that only waits to be asked about its end does not.
@@ -246,11 +256,9 @@ fn alive(pid: u32) -> bool {
 
 #[test]
 fn a_sweep_that_is_ended_again_and_again_leaves_what_one_leaves_in_peace() {
-    let rounds = std::env::var("WAVETANK_INTERRUPTS").map_or(4, |n| n.parse().expect("a number"));
     let out = scratch("runner-ended");
-    for round in 0..rounds {
-        disturb(&out, round);
-    }
+    let ended = (0..rounds()).filter(|round| disturb(&out, *round)).count();
+    assert!(ended >= rounds().div_ceil(2), "{ended} of {} rounds ended a sweep", rounds());
     let output = swarm(&out, &["--resume"]).output().unwrap();
     assert!(output.status.success(), "{output:?}");
     assert!(results(&out) == *whole(), "the folders differ");
@@ -290,7 +298,7 @@ fn shards_put_together_are_the_whole() {
     let (output, _) = merge("runner-partial", &[one, two]);
     let page = String::from_utf8_lossy(&output.stdout);
     assert_eq!(output.status.code(), Some(6), "{page}");
-    assert!(page.contains("13 seeds are missing: 2, 5, 8"), "{page}");
+    assert!(page.contains(" seeds are missing: 2, 5, 8, 11"), "{page}");
 
     let (output, _) = merge("runner-strangers", &[one, &scratch("runner-nothing")]);
     assert_eq!(output.status.code(), Some(65), "{output:?}");
@@ -310,18 +318,21 @@ fn resume_demands_something_to_resume() {
 fn a_full_disk_stops_the_sweep_and_keeps_what_was_written() {
     let out = scratch("runner-full");
     let line = format!(
-        "trap '' XFSZ; ulimit -f 16; exec {} sweep swarm --seeds 0..40 --jobs 2 --out {}",
+        "trap '' XFSZ; ulimit -f 16; exec {} sweep swarm --seeds {} --jobs 2 --out {}",
         env!("CARGO_BIN_EXE_wavetank"),
+        seeds(),
         out.display()
     );
     let output = Command::new("bash").args(["-c", &line]).current_dir(root()).output().unwrap();
     let text = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(74), "{output:?}");
     let kept = lines(&out);
-    assert!(kept > 0 && text.contains(&format!("{kept} of 40 seeds are kept")), "{kept}: {text}");
+    let all = seeds().trim_start_matches("0..").to_string();
+    let told = format!("{kept} of {all} seeds are kept");
+    assert!(kept > 0 && text.contains(&told), "{kept}: {text}");
     assert_eq!(results(&out).last(), Some(&b'\n'), "half a line is left");
     let output = swarm(&out, &["--resume"]).output().unwrap();
     let text = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success() && text.contains(&format!("{kept} of 40 seeds")), "{text}");
+    assert!(output.status.success() && text.contains(&format!("{kept} of {all} seeds")), "{text}");
     assert!(results(&out) == *whole(), "the folders differ");
 }

@@ -68,7 +68,7 @@ pub fn merge(session: &Session, args: &Merge) -> Result<i32, Failure> {
     }
     let mut ledger = Ledger::open(&args.out, &union.envelope, Foreign::Refuse)?.ledger;
     ledger.replace(&union.lines)?;
-    let mut tally = Tally::tolerating(args.unknown_max);
+    let mut tally = Tally::of(1, args.unknown_max);
     for text in union.lines.values() {
         tally.add(&serde_json::from_str(text).unwrap_or_default());
         if args.format == Format::Json {

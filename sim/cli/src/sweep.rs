@@ -51,6 +51,8 @@ struct Order<'a> {
     scenario: Arc<Scenario>,
     options: Options,
     seeds: Seeds,
+    /// The first of all that are swept.
+    first: bool,
 }
 
 /// A sweep as it goes: shared with the interrupt, which may have to speak for it.
@@ -86,7 +88,8 @@ pub fn sweep(session: &Session, args: &Sweep) -> Result<i32, Failure> {
         let options = session.options(&scenario, Some(0), &args.changes, Trace::Off)?;
         let range = args.seeds.clone().unwrap_or(0..scenario.ci.seeds);
         let seeds = Seeds { range, shard: args.shard.unwrap_or_default() };
-        orders.push(Order { session, args, asked, scenario, options, seeds });
+        let first = orders.is_empty();
+        orders.push(Order { session, args, asked, scenario, options, seeds, first });
     }
     let interrupt = Interrupt::listen()?;
     let mut codes = Vec::new();
@@ -153,7 +156,12 @@ impl Order<'_> {
 
     fn board(&self) -> Result<Board, Failure> {
         let (dir, foreign) = self.folder();
-        let foreign = if self.args.resume { Foreign::Demand } else { foreign };
+        let foreign = match (self.args.resume, self.first) {
+            (false, _) => foreign,
+            (true, true) => Foreign::Demand,
+            // A sweep of all scenarios may have been ended before it came to this one.
+            (true, false) => Foreign::Refuse,
+        };
         let mut opened = Ledger::open(&dir, &self.envelope()?, foreign)?;
         if opened.damaged > 0 {
             let (n, path) = (opened.damaged, opened.ledger.path.display());
@@ -182,7 +190,7 @@ impl Order<'_> {
             next: self.seeds.range.start,
             fresh: 0,
             ledger: opened.ledger,
-            tally: Tally::tolerating(self.args.unknown_max),
+            tally: Tally::of(self.seeds.shard.of, self.args.unknown_max),
             notes: Vec::new(),
             begun: Instant::now(),
             trouble: None,

@@ -1,12 +1,12 @@
 //! What many seeds came to. A tally is fed with the JSON lines of runs, be they fresh or kept from an
 //! earlier sweep, so that a resumed sweep sums up to the same text as one that was never interrupted.
 //!
-//! In JSON: `{summary: {scenario, seeds, failed, shown, vacuous, unknown, flaky, again, sometimes: [{name, count, seeds}], faults:
-//! [{kind, drawn, fired, effects}], measures: {name: {unit, p50, max, seeds_nonzero}}, upper_bound_95,
-//! seconds, cut_short, interrupted, exit}}`. `seeds` counts finished seeds, `seeds_nonzero` those in which a
-//! count was 1 or more (null for other units); `upper_bound_95` is null once a seed has failed; `cut_short`
-//! is true if time ran out before the seeds did; `again` counts seeds that were run twice, and `flaky` those
-//! of them whose runs differ.
+//! In JSON: `{summary: {scenario, seeds, failed, shown, vacuous, unknown, flaky, again, sometimes: [{name,
+//! count, seeds}], faults: [{kind, drawn, fired, effects}], measures: {name: {unit, p50, max,
+//! seeds_nonzero}}, upper_bound_95, seconds, cut_short, interrupted, exit}}`. `seeds` counts finished seeds,
+//! `seeds_nonzero` those in which a count was 1 or more (null for other units); `upper_bound_95` is null
+//! once a seed has failed; `cut_short` is true if time ran out before the seeds did; `again` counts seeds
+//! that were run twice, and `flaky` those of them whose runs differ.
 //!
 //! A seed that a check could not decide is `unknown` and no failure; too large a share of them is (exit 6).
 //! The rate that a clean sweep excludes counts only what was decided. A seed that could not be run at all
@@ -105,14 +105,16 @@ pub struct Tally {
     pub faults: BTreeMap<String, Acts>,
     /// `None`: `UNKNOWN_MAX`.
     unknown_max: Option<Ratio>,
+    /// Machines that share the sweep; 0 for one that shares it with nobody.
+    shards: u64,
     measures: BTreeMap<String, (String, Vec<f64>)>,
     codes: BTreeSet<i32>,
 }
 
 impl Tally {
-    /// Nothing yet, of which this share may be `unknown`.
-    pub fn tolerating(share: Ratio) -> Tally {
-        Tally { unknown_max: Some(share), ..Tally::default() }
+    /// Nothing yet: of one of so many shards, of which this share may be `unknown`.
+    pub fn of(shards: u64, unknown_max: Ratio) -> Tally {
+        Tally { unknown_max: Some(unknown_max), shards, ..Tally::default() }
     }
 
     /// Adds a run's JSON object.
@@ -174,9 +176,10 @@ impl Tally {
         self.sometimes.iter().filter(|(_, r)| r.count == 0).map(|(name, _)| name.as_str()).collect()
     }
 
-    /// Whether time ran out before as many seeds had finished as the scenario asks CI for.
+    /// Whether time ran out before as many seeds had finished as the scenario asks CI for; of a shard its
+    /// part of them.
     pub fn too_few(&self, scenario: &Scenario) -> bool {
-        self.cut_short && self.seeds < scenario.ci.seeds
+        self.cut_short && self.seeds < scenario.ci.seeds.div_ceil(self.shards.max(1))
     }
 
     /// The sweep's exit code.

@@ -1,6 +1,6 @@
 //! A run in a process of its own, for `verify`: nobody types this. What surrounds the run is as different as
 //! it can be while the seed stays: the heap is laid out otherwise, other seeds ran before in this process,
-//! and the kernel changes hash keys, the shell's seed and the wall clock (`Options::perturbed`). What the
+//! and the kernel changes hash keys, the shell's seed and the wall clock (`Options`). What the
 //! run left goes to stdout as one JSON object, for the parent to compare.
 
 use kernel::digest::Entry;
@@ -37,7 +37,7 @@ pub fn witness(session: &Session, args: &Witness) -> Result<i32, Failure> {
         kernel::run::run(&scenario, session.registry, &before).map_err(Failure::data)?;
     }
     let window = args.window.clone().unwrap_or(0..0);
-    let options = Options { perturbed: true, window, ..options };
+    let options = Options { perturbed: true, other_wall: true, window, ..options };
     let outcome = kernel::run::run(&scenario, session.registry, &options).map_err(Failure::data)?;
     drop(heap);
     out(&format!("{}\n", testimony(&outcome)));

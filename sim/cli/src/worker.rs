@@ -7,8 +7,9 @@
 //! this process and costs the sweep that seed. When stdin ends the sweep is over or gone, and the worker ends
 //! at once, whatever it was running.
 //!
-//! A second run has perturbed surroundings, as in `verify`: other hash keys, another shell seed, another wall
-//! clock, and it takes place in another process, after other seeds.
+//! A second run has perturbed surroundings: other hash keys and another shell seed, as in `verify`, in
+//! another process after other seeds. Its wall clocks show the same day, unlike there: a node may go by
+//! them, rightly or as a planted defect, and a violation that it leads to is no less of one.
 
 use std::io::BufRead;
 use std::sync::mpsc::{Sender, channel};

@@ -67,8 +67,10 @@ pub struct Options {
     pub look_at: Option<Time>,
     /// The run is given up at this virtual time, in nanoseconds, if it has no verdict by then.
     pub until: Option<Time>,
-    /// Other hash keys, another shell seed, another wall clock: what `verify` puts around a run.
+    /// Other hash keys and another shell seed: what `verify` and second runs put around a run.
     pub perturbed: bool,
+    /// Another day on the wall clocks, which `verify` adds. A node that records its wall clock differs.
+    pub other_wall: bool,
 }
 
 impl Options {
@@ -87,6 +89,7 @@ impl Options {
             look_at: None,
             until: None,
             perturbed: false,
+            other_wall: false,
         }
     }
 }
@@ -305,7 +308,7 @@ fn build(scenario: &Scenario, options: &Options, draws: Draws, setup: &Setup) ->
     world.plants.clone_from(&options.plants);
     world.bytes_max = scenario.limits.memory.0;
     world.polls_max = scenario.limits.polls;
-    world.wall_base = WALL_BASE_NS + if options.perturbed { 86_400_000_000_007 } else { 0 };
+    world.wall_base = WALL_BASE_NS + if options.other_wall { 86_400_000_000_007 } else { 0 };
     let shared_device = hw.disk_devices.0 == "shared";
     for number in 0..hosts {
         let is_node = number < nodes;

@@ -131,7 +131,7 @@ fn a_seed_is_one_run_wherever_it_is_run() {
     let registry = leak(registry(busy));
     let scenario = scenario(registry, LOAD);
     let digest = |seed, weave, perturbed| {
-        let options = Options { weave, perturbed, ..Options::seed(seed) };
+        let options = Options { weave, perturbed, other_wall: perturbed, ..Options::seed(seed) };
         let outcome = run(&scenario, registry, &options).unwrap();
         assert!(outcome.events > 1_000, "{}", outcome.events);
         (outcome.digest, outcome.canary)
