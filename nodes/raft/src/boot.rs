@@ -81,7 +81,7 @@ pub async fn start(
         groups: raft_groups(host, config, plants, me.id, recovered.logs)?,
         dirty: Vec::new(),
         is_dirty: vec![false; shared.groups.len()],
-        peers: peers(host, config, members, &inbox),
+        peers: peers(host, config, plants, members, &inbox),
         layout: recovered.layout,
         outstanding: VecDeque::new(),
         ends: Vec::new(),
@@ -203,6 +203,9 @@ fn plants(host: &Host) -> Plants {
         read_without_quorum: planted("read_without_quorum"),
         log_never_compacted: planted("log_never_compacted"),
         heartbeat_resets_nothing: planted("heartbeat_resets_nothing"),
+        vote_withheld: planted("vote_withheld"),
+        waiters_leaked: planted("waiters_leaked"),
+        window_ignored: planted("window_ignored"),
     }
 }
 
@@ -272,7 +275,7 @@ fn raft_groups(
             heartbeat_tick: config.ticks(config.heartbeat) as usize,
             applied: snapshot_index,
             max_size_per_msg: config.max_append.0,
-            max_inflight_msgs: (config.max_inflight.0 / config.max_append.0).max(1) as usize,
+            max_inflight_msgs: inflight(config, plants),
             check_quorum: config.check_quorum.0 == "on",
             pre_vote: config.pre_vote.0 == "on",
             read_only_option: ReadOnlyOption::Safe,
@@ -301,7 +304,21 @@ fn raft_groups(
     Ok(groups)
 }
 
-fn peers(host: &Host, config: &Config, members: &Members, inbox: &Mailbox<Input>) -> Vec<Peer> {
+/// Append messages that a leader sends ahead. Planted: as many as there are.
+fn inflight(config: &Config, plants: Plants) -> usize {
+    match plants.window_ignored {
+        true => 1 << 14,
+        false => (config.max_inflight.0 / config.max_append.0).max(1) as usize,
+    }
+}
+
+fn peers(
+    host: &Host,
+    config: &Config,
+    plants: Plants,
+    members: &Members,
+    inbox: &Mailbox<Input>,
+) -> Vec<Peer> {
     let request = config.transport.0 == "request";
     let others = members.all.iter().filter(|m| m.id != members.me);
     let peer = |m: &host::Member| {
@@ -316,10 +333,10 @@ fn peers(host: &Host, config: &Config, members: &Members, inbox: &Mailbox<Input>
             pause_max: config.election_timeout.min / 2,
             rpc_timeout: request.then(|| config.rpc_timeout()),
             frame_bytes: FRAME_BYTES,
-            queue_bytes: config.max_inflight.0 * 2,
+            queue_bytes: if plants.window_ignored { u64::MAX } else { config.max_inflight.0 * 2 },
             inbox: inbox.clone(),
         };
-        Peer { id: m.id, link: Link::new(&config), config, outbox: Vec::new() }
+        Peer { id: m.id, link: Link::new(&config), config, outbox: Vec::new(), stated: 0 }
     };
     others.map(peer).collect()
 }

@@ -11,6 +11,7 @@ mod reads;
 mod transfer;
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use bytes::Bytes;
 use host::{Host, Mono};
@@ -65,11 +66,19 @@ pub(crate) struct Group {
     pub(crate) waiters: VecDeque<Waiter>,
     /// Readers without a read index yet.
     pub(crate) reading: Vec<ReadReply>,
-    /// Readers whose read index has been asked for, by the number under which it was.
-    asked: VecDeque<(u64, Vec<ReadReply>)>,
+    /// When the first of them came.
+    reading_since: Mono,
+    /// Readers whose read index has been asked for, by the number under which it was, and when.
+    asked: VecDeque<(u64, Mono, Vec<ReadReply>)>,
     read_count: u64,
+    /// The last read index that was confirmed, or given up with the term.
+    read_settled: u64,
+    /// How long a reader waits for the leader to be sure that it leads.
+    read_patience: Duration,
     /// Readers that wait for the state machine to reach an index.
     behind: Vec<(u64, ReadReply)>,
+    /// The most waiters that were stated.
+    stated_waiters: usize,
     /// The last promise that was stated: term, index, to whom.
     pub(crate) promised: (u64, u64, u64),
     plants: Plants,
@@ -117,9 +126,13 @@ impl Group {
             proposals: Vec::new(),
             waiters: VecDeque::new(),
             reading: Vec::new(),
+            reading_since: now,
             asked: VecDeque::new(),
             read_count: 0,
+            read_settled: 0,
+            read_patience: config.election_timeout.max,
             behind: Vec::new(),
+            stated_waiters: 0,
             promised: (0, 0, 0),
             plants,
             promise,
@@ -185,6 +198,9 @@ impl Group {
         use MessageType::{MsgAppend, MsgHeartbeat, MsgSnapshot};
         let orders = message.get_msg_type() == MessageType::MsgTimeoutNow;
         if self.owes_silence(now, &message) || (self.installing && orders) {
+            return;
+        }
+        if self.plants.vote_withheld && self.heard_any && asks_for_vote(&message) {
             return;
         }
         self.stamps(host, now, &mut message);
@@ -326,6 +342,11 @@ impl Group {
             self.raw.advance_apply_to(known);
         }
     }
+}
+
+fn asks_for_vote(message: &Message) -> bool {
+    use MessageType::{MsgRequestPreVote, MsgRequestVote};
+    matches!(message.get_msg_type(), MsgRequestVote | MsgRequestPreVote)
 }
 
 /// An entry as it is proposed.

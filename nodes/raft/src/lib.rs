@@ -68,6 +68,9 @@ pub const PLANTS: &[(&str, &str)] = &[
     ("read_without_quorum", "a leader reads without asking whether it still leads"),
     ("log_never_compacted", "no log segment is ever removed"),
     ("heartbeat_resets_nothing", "a heartbeat does not keep a follower from campaigning"),
+    ("vote_withheld", "a node that has heard a leader since its boot answers no request for votes"),
+    ("waiters_leaked", "readers whom a leader can tell nothing wait for ever"),
+    ("window_ignored", "a leader sends ahead, and queues, without a bound"),
 ];
 
 /// Longest body of a proposal.
