@@ -283,7 +283,7 @@ impl Driver {
                 }
                 Input::Read { group, reply } => {
                     if let Some(at) = self.at(group) {
-                        self.groups[at].reading.push(reply);
+                        self.groups[at].add_reader(now, reply);
                         self.touch(at);
                     }
                 }

@@ -65,7 +65,7 @@ pub(crate) struct Group {
     pub(crate) proposals: Vec<(Entry, Reply)>,
     pub(crate) waiters: VecDeque<Waiter>,
     /// Readers without a read index yet.
-    pub(crate) reading: Vec<ReadReply>,
+    reading: Vec<ReadReply>,
     /// When the first of them came.
     reading_since: Mono,
     /// Readers whose read index has been asked for, by the number under which it was, and when.

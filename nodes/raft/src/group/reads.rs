@@ -32,6 +32,14 @@ impl Group {
         }
     }
 
+    /// A reader came.
+    pub(crate) fn add_reader(&mut self, now: Mono, reply: ReadReply) {
+        if self.reading.is_empty() {
+            self.reading_since = now;
+        }
+        self.reading.push(reply);
+    }
+
     /// Admits all readers that came, once this leader may: at once under its lease, else by asking
     /// for a read index.
     ///
@@ -40,12 +48,15 @@ impl Group {
     /// else led, so all that had been acknowledged anywhere was committed here; that this thread
     /// may be held from there on, for longer than the lease lasts, takes nothing away.
     pub(crate) fn read(&mut self, host: &Host, now: Mono) {
-        self.refuse_late(now);
-        if self.reading.is_empty() {
+        if self.reading.is_empty() && self.asked.is_empty() {
             return;
         }
         if !self.is_leader() {
             self.lead_no_more(self.leader());
+            return;
+        }
+        self.refuse_late(now);
+        if self.reading.is_empty() {
             return;
         }
         if !self.raw.raft.commit_to_current_term() {
@@ -75,9 +86,6 @@ impl Group {
     /// Readers that have waited too long for the leader to be sure of itself are told to ask again: for them
     /// nothing was done.
     fn refuse_late(&mut self, now: Mono) {
-        if self.reading.is_empty() {
-            self.reading_since = now;
-        }
         if self.plants.waiters_leaked {
             return;
         }
@@ -89,7 +97,6 @@ impl Group {
         }
         if late(self.reading_since) {
             self.reading.drain(..).for_each(|reply| reply.give(Err(ProposeError::Dropped)));
-            self.reading_since = now;
         }
     }
 
