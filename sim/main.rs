@@ -50,11 +50,13 @@ macro_rules! builtin {
 }
 
 const SCENARIOS: &[Builtin] = builtin!("scenarios":
+    "backoff_ends_retry_storm"
     "fsync_stall_loses_lease"
     "fsync_stall_spares_lease"
     "interval_bloats_wal"
     "interval_bounds_wal"
     "leader_crash"
+    "retry_storm_outlives_trigger"
     "short_delays_keep_leader"
     "snapshot_in_step"
     "snapshot_on_its_own_thread"

@@ -117,7 +117,7 @@ const SLICE: u64 = 16;
 
 impl Params {
     fn manners(&self) -> Manners {
-        kv::manners(self.attempt, self.backoff.clone())
+        kv::manners(self.attempt, self.backoff)
     }
 
     fn shares(&self) -> [(Kind, Ratio); 5] {

@@ -56,7 +56,7 @@ host::settings! {
 
 impl Params {
     fn manners(&self) -> Manners {
-        kv::manners(self.attempt, self.backoff.clone())
+        kv::manners(self.attempt, self.backoff)
     }
 }
 

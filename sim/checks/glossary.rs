@@ -43,6 +43,16 @@ pub(crate) const MEASURES: &[(&str, &str)] = &[
         "How writes slow down as the load goes on: write_q4_mean over write_q1_mean; 1.00 is steady.",
     ),
     (
+        "goodput_calm",
+        "Acknowledgements per second from the beginning of the load to the first fault. Only runs that \
+         `goodput_back` judges have it.",
+    ),
+    (
+        "goodput_end",
+        "Acknowledgements per second in the second half of the recovery; see goodput_calm.",
+    ),
+    ("goodput_ratio", "goodput_end over goodput_calm."),
+    (
         "throughput",
         "Acknowledged operations per second, from the beginning of the load to its end.",
     ),

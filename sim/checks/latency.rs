@@ -16,7 +16,7 @@ use kernel::check::{Check, Fact, Finding, Measure, Unit, View};
 use kernel::event::{ClientEvent, OpEnd};
 use kernel::registry::{CheckWord, Claim};
 
-use crate::{enters, plain};
+use crate::{ends_load, enters, plain};
 
 /// The word `latency`.
 pub fn word() -> CheckWord {
@@ -147,7 +147,7 @@ impl Latency {
 }
 
 impl Check for Latency {
-    fn observe(&mut self, fact: &Fact<'_>, _: &View<'_>) -> Result<(), Finding> {
+    fn observe(&mut self, fact: &Fact<'_>, view: &View<'_>) -> Result<(), Finding> {
         match fact.get() {
             Some(ClientEvent::Invoked { op, kind, .. }) => {
                 self.asks(fact.at, (fact.host, *op), kind);
@@ -157,7 +157,7 @@ impl Check for Latency {
             }
             Some(_) => {}
             None if enters(fact, "load") => self.began = Some(fact.at),
-            None if enters(fact, "heal") => self.ended = Some(fact.at),
+            None if ends_load(fact, view) => self.ended = Some(fact.at),
             None => {}
         }
         Ok(())

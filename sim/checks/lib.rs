@@ -20,6 +20,8 @@ mod elections;
 mod exactly_once;
 mod fsync_before_ack;
 mod glossary;
+mod goodput_back;
+mod in_flight_bounded;
 mod latency;
 mod layers;
 mod leader_changed;
@@ -41,6 +43,7 @@ mod snapshots;
 mod state_machine_safety;
 mod tail_lost;
 mod threads;
+mod waiters_bounded;
 mod wal;
 mod wal_bounded;
 
@@ -57,6 +60,8 @@ pub fn words() -> Vec<CheckWord> {
         elections::word(),
         exactly_once::word(),
         fsync_before_ack::word(),
+        goodput_back::word(),
+        in_flight_bounded::word(),
         latency::word(),
         layers::word(),
         leader_changed::word(),
@@ -78,6 +83,7 @@ pub fn words() -> Vec<CheckWord> {
         state_machine_safety::word(),
         tail_lost::word(),
         threads::word(),
+        waiters_bounded::word(),
         wal::word(),
         wal_bounded::word(),
     ]
@@ -141,6 +147,12 @@ fn of_group(group: u32) -> String {
 /// Whether the run enters this phase by the fact.
 fn enters(fact: &Fact<'_>, phase: &str) -> bool {
     matches!(fact.get(), Some(KernelEvent::Phase { name }) if *name == phase)
+}
+
+/// Whether clients ask no more from this fact on: with the heal, or after the recovery if there is one.
+fn ends_load(fact: &Fact<'_>, view: &View<'_>) -> bool {
+    let over = enters(fact, "heal") || enters(fact, "settle");
+    over && view.instants().load_ended.is_some()
 }
 
 /// Whether the fact ends a process, and how.

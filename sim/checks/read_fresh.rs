@@ -21,7 +21,7 @@ use kernel::check::{Check, Fact, Finding, View};
 use kernel::event::{ClientEvent, OpEnd};
 use kernel::registry::{CheckWord, Claim};
 
-use crate::{enters, plain};
+use crate::{ends_load, plain};
 
 /// The word `read_fresh`.
 pub fn word() -> CheckWord {
@@ -183,7 +183,7 @@ impl ReadFresh {
 
 impl Check for ReadFresh {
     fn observe(&mut self, fact: &Fact<'_>, view: &View<'_>) -> Result<(), Finding> {
-        if enters(fact, "heal") {
+        if ends_load(fact, view) {
             self.load_ends();
         }
         match fact.get() {

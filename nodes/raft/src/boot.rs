@@ -253,6 +253,9 @@ fn plants(host: &Host) -> Plants {
         joint_skipped: planted("joint_skipped"),
         removed_still_votes: planted("removed_still_votes"),
         learner_counts: planted("learner_counts"),
+        vote_withheld: planted("vote_withheld"),
+        waiters_leaked: planted("waiters_leaked"),
+        window_ignored: planted("window_ignored"),
     }
 }
 
@@ -332,7 +335,7 @@ fn raft_groups(
             heartbeat_tick: config.ticks(config.heartbeat) as usize,
             applied,
             max_size_per_msg: config.max_append.0,
-            max_inflight_msgs: (config.max_inflight.0 / config.max_append.0).max(1) as usize,
+            max_inflight_msgs: inflight(config, plants),
             check_quorum: config.check_quorum.0 == "on",
             pre_vote: config.pre_vote.0 == "on",
             read_only_option: ReadOnlyOption::Safe,
@@ -363,6 +366,14 @@ fn raft_groups(
     Ok(groups)
 }
 
+/// Append messages that a leader sends ahead. Planted: as many as there are.
+fn inflight(config: &Config, plants: Plants) -> usize {
+    match plants.window_ignored {
+        true => 1 << 14,
+        false => (config.max_inflight.0 / config.max_append.0).max(1) as usize,
+    }
+}
+
 fn peers(
     host: &Host,
     config: &Config,
@@ -385,10 +396,10 @@ fn peers(
             pause_max: config.election_timeout.min / 2,
             rpc_timeout: request.then(|| config.rpc_timeout()),
             frame_bytes,
-            queue_bytes: config.max_inflight.0 * 2,
+            queue_bytes: if plants.window_ignored { u64::MAX } else { config.max_inflight.0 * 2 },
             inbox: inbox.clone(),
         };
-        Peer { id: m.id, link: Link::new(&config), config, outbox: Vec::new() }
+        Peer { id: m.id, link: Link::new(&config), config, outbox: Vec::new(), stated: 0 }
     };
     others.map(peer).collect()
 }

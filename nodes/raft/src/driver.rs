@@ -38,6 +38,8 @@ use crate::transport::link::{Link, LinkConfig};
 use crate::wal::layout::{Job, Layout};
 use crate::{ProposeError, Shared};
 
+/// Bytes by which a queue to a peer grows before that is stated again.
+const QUEUE_STEP: u64 = 256_000;
 /// With dropped ticks, the most ticks between two looks at the clock.
 const LOOK_TICKS: u64 = 10;
 
@@ -116,6 +118,8 @@ pub(crate) struct Peer {
     pub(crate) link: Link,
     pub(crate) config: LinkConfig,
     pub(crate) outbox: Vec<Envelope>,
+    /// The largest queue that was stated.
+    pub(crate) stated: u64,
 }
 
 /// Deliberate defects, looked up once.
@@ -167,6 +171,9 @@ pub(crate) struct Plants {
     pub(crate) joint_skipped: bool,
     pub(crate) removed_still_votes: bool,
     pub(crate) learner_counts: bool,
+    pub(crate) vote_withheld: bool,
+    pub(crate) waiters_leaked: bool,
+    pub(crate) window_ignored: bool,
 }
 
 /// Where time stands, in ticks since a random phase before boot.
@@ -316,7 +323,7 @@ impl Driver {
                 }
                 Input::Read { group, reply } => {
                     if let Some(at) = self.at(group) {
-                        self.groups[at].reading.push(reply);
+                        self.groups[at].add_reader(now, reply);
                         self.touch(at);
                     }
                 }
@@ -393,12 +400,20 @@ impl Driver {
             self.groups[at].propose(&self.host);
             self.groups[at].pursue(&self.host, self.now);
             self.groups[at].read(&self.host, self.now);
+            self.groups[at].state_waiters(&self.host);
             self.ready(at);
         }
         for at in 0..self.peers.len() {
             let peer = &mut self.peers[at];
-            if !peer.outbox.is_empty() && !peer.link.offer(&mut peer.outbox) {
-                let id = peer.id;
+            if peer.outbox.is_empty() {
+                continue;
+            }
+            let (id, taken) = (peer.id, peer.link.offer(&mut peer.outbox));
+            if taken.queued > peer.stated + QUEUE_STEP {
+                peer.stated = taken.queued;
+                self.host.emit(RaftEvent::QueueGrew { group: 0, to: id, bytes: taken.queued });
+            }
+            if !taken.whole {
                 self.unreachable(id);
             }
         }

@@ -270,6 +270,18 @@ events! {
         /// To whom.
         to: u64,
     }
+    /// More than before in this boot wait here for what becomes of a proposal or a read.
+    WaitersGrew = "waiters_grew" {
+        /// How many.
+        count: u64,
+    }
+    /// More bytes than before in this boot wait to be sent to a peer.
+    QueueGrew = "queue_grew" {
+        /// The peer.
+        to: u64,
+        /// How many bytes.
+        bytes: u64,
+    }
     /// The disk has no room for the log; the node waits for some.
     DiskFull = "disk_full_waits" {
         /// The segment that it could not write.
@@ -356,6 +368,8 @@ impl Event for RaftEvent {
             LeaseEnded { .. } => "gives its lease up".to_string(),
             LeaseRead { index, reads, .. } => format!("{reads} reads at {index} under its lease"),
             TransferStarted { to, .. } => format!("hands leadership to n{to}"),
+            WaitersGrew { count, .. } => format!("{count} wait for an outcome"),
+            QueueGrew { to, bytes, .. } => format!("{bytes} bytes wait to be sent to n{to}"),
             DiskFull { segment, .. } => format!("no room for {}", wal_file(*segment)),
             DiskRoom { waited_ns, .. } => format!("room again after {} ms", millis(*waited_ns)),
             TailCut { segment, offset, bytes, .. } => {
@@ -381,6 +395,7 @@ impl Event for RaftEvent {
             LeaseEnded { .. } | ConfigAppended { .. } => Weight::Detail,
             ConfigChanged { index: 0, .. } => Weight::Detail,
             ConfigChanged { .. } => Weight::Story,
+            WaitersGrew { .. } | QueueGrew { .. } => Weight::Detail,
             LeaseHeld { .. } | LeaseRead { .. } => Weight::Fine,
             Appended { .. } | AppendAcked { .. } | Committed { .. } | Applied { .. } => {
                 Weight::Fine

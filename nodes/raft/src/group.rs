@@ -72,12 +72,20 @@ pub(crate) struct Group {
     pub(crate) proposals: Vec<(Entry, Reply)>,
     pub(crate) waiters: VecDeque<Waiter>,
     /// Readers without a read index yet.
-    pub(crate) reading: Vec<ReadReply>,
-    /// Readers whose read index has been asked for, by the number under which it was.
-    asked: VecDeque<(u64, Vec<ReadReply>)>,
+    reading: Vec<ReadReply>,
+    /// When the first of them came.
+    reading_since: Mono,
+    /// Readers whose read index has been asked for, by the number under which it was, and when.
+    asked: VecDeque<(u64, Mono, Vec<ReadReply>)>,
     read_count: u64,
+    /// The last read index that was confirmed, or given up with the term.
+    read_settled: u64,
+    /// How long a reader waits for the leader to be sure that it leads.
+    read_patience: Duration,
     /// Readers that wait for the state machine to reach an index.
     behind: Vec<(u64, ReadReply)>,
+    /// The most waiters that were stated.
+    stated_waiters: usize,
     /// The last promise that was stated: term, index, to whom.
     pub(crate) promised: (u64, u64, u64),
     plants: Plants,
@@ -137,9 +145,13 @@ impl Group {
             proposals: Vec::new(),
             waiters: VecDeque::new(),
             reading: Vec::new(),
+            reading_since: now,
             asked: VecDeque::new(),
             read_count: 0,
+            read_settled: 0,
+            read_patience: config.election_timeout.max,
             behind: Vec::new(),
+            stated_waiters: 0,
             promised: (0, 0, 0),
             plants,
             promise,
@@ -216,6 +228,9 @@ impl Group {
         let silent = self.owes_silence(now, &message) || self.is_stranger(now, &message);
         self.renews(now, &message);
         if silent || (self.installing && orders) || self.mistakes(&mut message) {
+            return;
+        }
+        if self.plants.vote_withheld && self.heard_any && asks_for_vote(&message) {
             return;
         }
         let protest = self.protests(&message);
@@ -365,6 +380,11 @@ impl Group {
             self.raw.advance_apply_to(known);
         }
     }
+}
+
+fn asks_for_vote(message: &Message) -> bool {
+    use MessageType::{MsgRequestPreVote, MsgRequestVote};
+    matches!(message.get_msg_type(), MsgRequestVote | MsgRequestPreVote)
 }
 
 /// An entry as it is proposed.

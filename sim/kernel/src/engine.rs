@@ -1,9 +1,10 @@
 //! The engine: madsim's main future. It handles what is due, moves the run through its phases, lets the
 //! plan act, and sleeps until the next event.
 //!
-//! Phases: boot, load (with the plan's faults), heal, recovery (load without faults), settle, blackout (only with `acked_durable`), judge.
-//! While faults are on nothing bad may happen; once everything is healed, something good must happen within
-//! `settle`, and if it does not, the verdict says what is awaited and by whom.
+//! Phases: boot, load (with the plan's faults), heal, recovery (load without faults), settle, blackout
+//! (only with `acked_durable`), judge. While faults are on nothing bad may happen; once everything is
+//! healed, something good must happen within `settle`, and if it does not, the verdict says what is awaited
+//! and by whom.
 
 mod acts;
 mod phases;

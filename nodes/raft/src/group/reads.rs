@@ -2,6 +2,10 @@
 //! machine is there. It is sure because a quorum says so after the read came (a read index), or
 //! because it holds a lease (`lease`). Here too is what a lease means for messages: stamps on
 //! heartbeats, and the silence that a voter owes.
+//!
+//! A leader that cannot learn whether it leads, cut off and without a check of its quorum, keeps
+//! nobody waiting: after the upper election timeout a reader is told to ask again, and raft-rs, which
+//! forgets nothing before the term ends, is not asked for ever more.
 
 use host::{Host, Mono};
 use raft::eraftpb::{Message, MessageType};
@@ -12,14 +16,28 @@ use crate::ProposeError;
 use crate::event::RaftEvent;
 use crate::lease::Stamp;
 
+/// Read indices that raft-rs is asked for before it has answered one of them.
+const UNSETTLED_MAX: u64 = 256;
+/// By how many waiters have to be more before that is stated again.
+const WAITERS_STEP: usize = 32;
+
 impl Group {
     /// Reads that had no answer yet must be asked of somebody else; proposals may still succeed.
     pub(super) fn lead_no_more(&mut self, leader: u64) {
         let refused = || Err(ProposeError::NotLeader { leader });
-        let asked = self.asked.drain(..).flat_map(|(_, replies)| replies);
+        self.read_settled = self.read_count;
+        let asked = self.asked.drain(..).flat_map(|(_, _, replies)| replies);
         for reply in asked.chain(self.reading.drain(..)) {
             reply.give(refused());
         }
+    }
+
+    /// A reader came.
+    pub(crate) fn add_reader(&mut self, now: Mono, reply: ReadReply) {
+        if self.reading.is_empty() {
+            self.reading_since = now;
+        }
+        self.reading.push(reply);
     }
 
     /// Admits all readers that came, once this leader may: at once under its lease, else by asking
@@ -30,11 +48,15 @@ impl Group {
     /// else led, so all that had been acknowledged anywhere was committed here; that this thread
     /// may be held from there on, for longer than the lease lasts, takes nothing away.
     pub(crate) fn read(&mut self, host: &Host, now: Mono) {
-        if self.reading.is_empty() {
+        if self.reading.is_empty() && self.asked.is_empty() {
             return;
         }
         if !self.is_leader() {
             self.lead_no_more(self.leader());
+            return;
+        }
+        self.refuse_late(now);
+        if self.reading.is_empty() {
             return;
         }
         // A majority has just elected this leader, so it looks as if nothing had to be asked. But it
@@ -55,17 +77,48 @@ impl Group {
             self.release_reads();
             return;
         }
+        if self.read_count - self.read_settled >= UNSETTLED_MAX && !self.plants.waiters_leaked {
+            return;
+        }
         self.read_count += 1;
         let number = self.read_count;
-        self.asked.push_back((number, std::mem::take(&mut self.reading)));
+        self.asked.push_back((number, now, std::mem::take(&mut self.reading)));
         self.raw.read_index(number.to_le_bytes().to_vec());
+    }
+
+    /// Readers that have waited too long for the leader to be sure of itself are told to ask again: for them
+    /// nothing was done.
+    fn refuse_late(&mut self, now: Mono) {
+        if self.plants.waiters_leaked {
+            return;
+        }
+        let patience = self.read_patience;
+        let late = |since: Mono| now.since(since) > patience;
+        while self.asked.front().is_some_and(|(_, since, _)| late(*since)) {
+            let (_, _, replies) = self.asked.pop_front().expect("looked at above");
+            replies.into_iter().for_each(|reply| reply.give(Err(ProposeError::Dropped)));
+        }
+        if late(self.reading_since) {
+            self.reading.drain(..).for_each(|reply| reply.give(Err(ProposeError::Dropped)));
+        }
+    }
+
+    /// States how many wait here, when they have become clearly more than ever before.
+    pub(crate) fn state_waiters(&mut self, host: &Host) {
+        let asked: usize = self.asked.iter().map(|(_, _, replies)| replies.len()).sum();
+        let count = self.waiters.len() + self.reading.len() + asked + self.behind.len();
+        if count >= self.stated_waiters + WAITERS_STEP {
+            self.stated_waiters = count;
+            host.emit(RaftEvent::WaitersGrew { group: self.id, count: count as u64 });
+        }
     }
 
     /// The leader is still the leader: all reads asked for under that number may read at `index`.
     pub(crate) fn confirmed(&mut self, context: &[u8], index: u64) {
         let Ok(number) = context.try_into().map(u64::from_le_bytes) else { return };
-        while self.asked.front().is_some_and(|(n, _)| *n <= number) {
-            let (_, replies) = self.asked.pop_front().expect("looked at above");
+        self.read_settled = self.read_settled.max(number);
+        while self.asked.front().is_some_and(|(n, ..)| *n <= number) {
+            let (_, _, replies) = self.asked.pop_front().expect("looked at above");
             self.behind.extend(replies.into_iter().map(|r: ReadReply| (index, r)));
         }
         self.release_reads();

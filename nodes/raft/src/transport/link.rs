@@ -65,6 +65,14 @@ struct Inner {
     waker: Option<Waker>,
 }
 
+/// What became of a turn's messages.
+pub(crate) struct Offered {
+    /// None was dropped.
+    pub(crate) whole: bool,
+    /// Bytes that wait now.
+    pub(crate) queued: u64,
+}
+
 /// A link. Clones share it.
 #[derive(Clone)]
 pub(crate) struct Link {
@@ -102,12 +110,12 @@ impl Link {
         self.lock().phase == Phase::Up
     }
 
-    /// Takes a turn's messages. False if any was dropped.
-    pub(crate) fn offer(&self, batch: &mut Vec<Envelope>) -> bool {
+    /// Takes a turn's messages.
+    pub(crate) fn offer(&self, batch: &mut Vec<Envelope>) -> Offered {
         let mut inner = self.lock();
         if inner.phase == Phase::Down {
             batch.clear();
-            return false;
+            return Offered { whole: false, queued: 0 };
         }
         let mut messages = batch.drain(..).peekable();
         let idle = !inner.busy && inner.queue.is_empty() && inner.stalled.is_none();
@@ -122,7 +130,7 @@ impl Link {
                         inner.phase = Phase::Down;
                         messages.for_each(drop);
                         wake(inner);
-                        return false;
+                        return Offered { whole: false, queued: 0 };
                     }
                 }
             }
@@ -137,10 +145,11 @@ impl Link {
             inner.bytes += bytes;
             inner.queue.push_back(envelope);
         }
+        let queued = inner.bytes;
         if inner.phase == Phase::Up && (inner.stalled.is_some() || !inner.queue.is_empty()) {
             wake(inner);
         }
-        !dropped
+        Offered { whole: !dropped, queued }
     }
 
     /// The next frame to send, if any.

@@ -1,6 +1,6 @@
-//! The phases of a run, and what moves it from one to the next.
-//! Boot, load, recovery, settle, dark, return, read back: each has a time after which it ends, and a condition
-//! on which it ends early. The last three exist only where something was promised to outlive a blackout.
+//! The phases of a run, and what moves it from one to the next. Boot, load, recovery, settle, dark, return,
+//! read back: each has a time after which it ends, and a condition on which it ends early. The last three
+//! exist only where something was promised to outlive a blackout.
 
 use std::sync::Arc;
 

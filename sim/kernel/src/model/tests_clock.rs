@@ -52,6 +52,26 @@ proptest! {
     }
 
     #[test]
+    fn a_clock_that_was_stopped_lacks_the_time_and_goes_on_from_where_it_stood(
+        origin in 0u64..1 << 60, ppm in -900_000i64..900_000, before in 0u64..1 << 40,
+        stands in 0u64..1 << 40, after in 0u64..1 << 40, ahead in 1u64..1 << 40,
+    ) {
+        let mut clock = HostClock::new(origin, 0, 0);
+        clock.set_drift(0, ppm);
+        let never = clock.clone();
+        clock.stop(before);
+        let (stood, wall) = (clock.mono(before), clock.wall(before));
+        prop_assert_eq!(stood, never.mono(before));
+        prop_assert_eq!((clock.mono(before + stands), clock.wall(before + stands)), (stood, wall));
+        prop_assert_eq!(clock.true_time(Mono(stood.0 + ahead)), u64::MAX);
+        prop_assert!(clock.true_time(stood) <= before);
+        clock.go_on(before + stands);
+        prop_assert_eq!(clock.mono(before + stands + after), never.mono(before + after));
+        let at = clock.true_time(Mono(stood.0 + ahead));
+        prop_assert!(at >= before + stands && clock.mono(at).0 >= stood.0 + ahead);
+    }
+
+    #[test]
     fn changing_the_drift_to_what_it_is_changes_nothing(
         ppm in -900_000i64..900_000, times in prop::collection::vec(0u64..1_000_000, 1..50),
     ) {

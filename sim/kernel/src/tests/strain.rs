@@ -8,7 +8,8 @@ use host::unit::{Rate, Ratio, Size};
 use proptest::prelude::*;
 
 use super::{outcome, registry};
-use crate::world::{Plugin, Slow, World};
+use crate::workload::Urge;
+use crate::world::{Plugin, Slow, Steal, World};
 
 /// A fault at work under its line of the plan.
 #[derive(Clone, Copy, Debug)]
@@ -19,6 +20,12 @@ enum Act {
     FullDisk(u64),
     Drift(i64),
     Step(i64),
+    Strobe(i64),
+    Stop,
+    Coarse(u64),
+    Late(u64),
+    Steal(u32),
+    Urge(u64),
 }
 
 impl Act {
@@ -32,6 +39,19 @@ impl Act {
             Act::FullDisk(leaves) => world.fill_disk(0, line, Size(leaves)),
             Act::Drift(ppm) => world.drift_clock(0, line, ppm),
             Act::Step(ns) => world.step_clock(0, line, ns),
+            Act::Strobe(ns) => world.strobe_clock(0, line, ns),
+            // On the other host, for the node of this one sleeps.
+            Act::Stop => world.stop_clock(1, line),
+            Act::Coarse(ns) => world.coarsen_clock(0, line, ns),
+            Act::Late(ns) => world.delay_timers(0, line, ns),
+            Act::Steal(ppm) => {
+                let steal = Steal { share: Ratio(ppm), quantum_ns: 1_000, key: line as u64 };
+                world.steal_cores(0, line, steal);
+            }
+            Act::Urge(ns) => {
+                let within = Duration::from_nanos(ns);
+                world.hosts[0].strain.urges.put(line, Urge::Hurry { within });
+            }
         }
     }
 
@@ -42,7 +62,14 @@ impl Act {
             Act::SlowDisk(_) => world.unslow_disk(0, line),
             Act::FullDisk(_) => world.unfill_disk(0, line),
             Act::Drift(_) => world.undrift_clock(0, line),
-            Act::Step(_) => world.unstep_clock(0, line),
+            Act::Step(_) | Act::Strobe(_) => world.unstep_clock(0, line),
+            Act::Stop => world.unstop_clock(1, line),
+            Act::Coarse(_) => world.uncoarsen_clock(0, line),
+            Act::Late(_) => world.undelay_timers(0, line),
+            Act::Steal(_) => world.return_cores(0, line),
+            Act::Urge(_) => {
+                world.hosts[0].strain.urges.take(line);
+            }
         }
     }
 }
@@ -56,6 +83,12 @@ fn act() -> impl Strategy<Value = Act> {
         // Twelve of them add up to less than half, so that the node's sleeps end within the load.
         (-40_000i64..40_000).prop_map(Act::Drift),
         (-1i64 << 45..1 << 45).prop_map(Act::Step),
+        (-1i64 << 45..1 << 45).prop_map(Act::Strobe),
+        Just(Act::Stop),
+        (1u64..2_000_000).prop_map(Act::Coarse),
+        (0u64..2_000_000).prop_map(Act::Late),
+        (0u32..900_000).prop_map(Act::Steal),
+        (1u64..1_000_000).prop_map(Act::Urge),
     ]
 }
 
@@ -67,9 +100,17 @@ struct Setting {
     room: u64,
     drift: i64,
     wall_less_mono: u64,
+    other_goes: bool,
+    reads_finely: bool,
+    cores: u32,
+    timer: u64,
+    urged: bool,
 }
 
-fn setting(world: &World) -> Setting {
+fn setting(world: &mut World) -> Setting {
+    let timer = world.timer_late(0, 7);
+    let now = world.now();
+    let reads_finely = world.read_mono(0) == world.hosts[0].clock.mono(now);
     let link = &world.links.links[world.links.index(0, 1)];
     let (host, now) = (&world.hosts[0], world.now());
     Setting {
@@ -78,6 +119,11 @@ fn setting(world: &World) -> Setting {
         room: host.files.space_left(),
         drift: host.clock.drift_ppm(),
         wall_less_mono: host.clock.wall(now).0 - host.clock.mono(now).0,
+        other_goes: world.hosts[1].clock.mono(now + 1_000_000) > world.hosts[1].clock.mono(now),
+        reads_finely,
+        cores: host.cpu.speed(),
+        timer,
+        urged: !host.strain.urges.is_empty(),
     }
 }
 
@@ -92,7 +138,7 @@ fn settings(acts: Vec<Act>, order: Vec<usize>) -> Vec<Setting> {
             let shared = madsim::plugin::simulator::<Plugin>().shared.clone();
             if host.name() == "n1" {
                 let mut open: Vec<usize> = Vec::new();
-                let tell = || told.lock().unwrap().push(setting(&shared.world()));
+                let tell = || told.lock().unwrap().push(setting(&mut shared.world()));
                 shared.world().effects = vec![0; acts.len() + 1];
                 tell();
                 for (line, act) in acts.iter().enumerate() {

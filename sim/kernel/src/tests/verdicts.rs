@@ -149,3 +149,28 @@ fn a_seed_is_one_run_wherever_it_is_run() {
     });
     assert!(parallel.iter().all(|p| *p == first));
 }
+
+/// A load that goes on after the heal ends at the end of the recovery, or when its clients are done.
+#[test]
+fn load_goes_on_for_the_recovery_and_no_longer() {
+    let phases = |load: &str, recovery: &str| {
+        let node = |_, _| std::future::pending::<std::io::Result<()>>();
+        let text = LOAD.replace("waits", load).replace("duration", &format!("{recovery}duration"));
+        let registry = crate::run::leak(registry(node));
+        let scenario = super::scenario(registry, &text);
+        let options = crate::run::Options {
+            trace: crate::history::Trace::Full,
+            ..crate::run::Options::seed(1)
+        };
+        let outcome = crate::run::run(&scenario, registry, &options).unwrap();
+        let phases = outcome.trace.iter().filter(|line| line.source == "phase");
+        phases.map(|line| (line.word, line.at / 1_000_000)).collect::<Vec<_>>()
+    };
+    let without = phases("waits", "");
+    assert_eq!(without.iter().map(|p| p.0).collect::<Vec<_>>(), ["load", "heal"]);
+    let with = phases("waits", "recovery = \"700ms\"\n");
+    assert_eq!(with.iter().map(|p| p.0).collect::<Vec<_>>(), ["load", "heal", "settle"]);
+    assert_eq!((with[1].1, with[2].1 - with[1].1), (without[1].1, 700));
+    let done = phases("idle", "recovery = \"700ms\"\n");
+    assert_eq!(done[2].1, done[1].1, "clients that are done have nothing to go on with");
+}

@@ -144,7 +144,7 @@ impl World {
     }
 
     /// When a timer that is due at `at` rings.
-    pub(in crate::world) fn timer_late(&mut self, host: usize, at: Time) -> Time {
+    pub(crate) fn timer_late(&mut self, host: usize, at: Time) -> Time {
         let Some(line) = self.hosts[host].strain.clock.late.latest() else { return at };
         let (now, who) = (self.now(), self.identity(host));
         let clock = &mut self.hosts[host].strain.clock;

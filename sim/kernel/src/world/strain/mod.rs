@@ -1,5 +1,5 @@
-//! What faults put on links, devices, disks, cores and clocks, without breaking them: the entries of every line
-//! of the plan that acts, and the models set to what these come to.
+//! What faults put on links, devices, disks, cores and clocks, without breaking them: the entries of every
+//! line of the plan that acts, and the models set to what these come to.
 //!
 //! Latencies and drifts add up; of losses, bandwidths, slownesses and limits the worst counts. A line takes
 //! back its own entry, so lines may end in any order and the last leaves everything as it was. What a fault
