@@ -79,9 +79,11 @@ impl Engine {
     pub(super) fn act_again(&mut self, line: usize, n: u64) {
         let Some((_, hosts)) = self.active.iter().find(|(l, _)| *l == line) else { return };
         let mut world = self.shared.world();
-        world.note("again", line as u64, n);
         let (plan, fault) = &self.setup.lines[line];
-        fault.again(&mut control(&mut world, (line, plan), 2 + n), hosts, n);
+        let mut control = control(&mut world, (line, plan), 2 + n);
+        let origin = control.origin;
+        control.world.note("again", origin, n);
+        fault.again(&mut control, hosts, n);
     }
 }
 

@@ -68,7 +68,7 @@ pub(crate) struct Links {
     pub(super) parked: Vec<VecDeque<Parked>>,
     /// What faults do to single frames; `tricky` entries on all links.
     pub(super) tricks: Vec<Overlaps<Trick>>,
-    pub(super) tricky: usize,
+    pub(crate) tricky: usize,
     /// Class words that tricks name.
     pub(super) classes: Vec<String>,
     /// The latest millisecond with a frame under tricks, and how many there were in it.
