@@ -1,5 +1,5 @@
-//! Defects that only a network brings out which damages frames or repeats them: each trips the check that is
-//! there for it, and the same seeds without the plant trip nothing. Seeds are tried from 0 until one is
+//! Defects that only a network brings out which damages frames: each trips the check that is there for it, and
+//! the same seeds without the plant trip nothing, for a damaged frame is refused. Seeds are tried from 0 until one is
 //! caught; the limit says how rare a catch may be. What a damaged frame breaks depends on where the damage
 //! is, so several checks may be the first to see it.
 
@@ -38,11 +38,7 @@ fn is_caught(plant: &str, checks: &[&str], scenario: &str, limit: u64) {
 #[test]
 fn frames_that_nobody_checks() {
     let here = "sim/tests/damaged_frames.toml";
-    is_caught("frame_unchecked", &["state_machine_safety", "log_matching"], here, 100);
-}
-
-#[test]
-fn votes_of_elections_that_are_over() {
-    let here = "sim/tests/late_votes.toml";
-    is_caught("vote_of_any_term", &["election_safety"], here, 100);
+    // Most often a node refuses its log at the next boot, which the kernel reports.
+    let may_see = ["log_matching", "state_machine_safety", "kernel"];
+    is_caught("frame_unchecked", &may_see, here, 100);
 }

@@ -206,7 +206,6 @@ fn plants(host: &Host) -> Plants {
         read_without_quorum: planted("read_without_quorum"),
         log_never_compacted: planted("log_never_compacted"),
         heartbeat_resets_nothing: planted("heartbeat_resets_nothing"),
-        vote_of_any_term: planted("vote_of_any_term"),
     }
 }
 

@@ -129,7 +129,6 @@ pub(crate) struct Plants {
     pub(crate) read_without_quorum: bool,
     pub(crate) log_never_compacted: bool,
     pub(crate) heartbeat_resets_nothing: bool,
-    pub(crate) vote_of_any_term: bool,
 }
 
 /// Where time stands, in ticks since a random phase before boot.

@@ -194,10 +194,6 @@ impl Group {
         let disowned = self.disowns(&mut message);
         self.forgets(&message);
         // Errors are messages from strangers and dropped proposals; neither needs an answer here.
-        let is_vote = message.get_msg_type() == MessageType::MsgRequestVoteResponse;
-        if self.plants.vote_of_any_term && is_vote && !message.reject {
-            message.term = message.term.max(self.raw.raft.term);
-        }
         let _ = self.raw.step(message);
         self.raw.raft.msgs.extend(disowned);
         if leads && self.raw.raft.term == term && self.raw.raft.leader_id == from {

@@ -68,7 +68,6 @@ pub const PLANTS: &[(&str, &str)] = &[
     ("read_without_quorum", "a leader reads without asking whether it still leads"),
     ("log_never_compacted", "no log segment is ever removed"),
     ("frame_unchecked", "messages are taken without comparing the checksums of their frame"),
-    ("vote_of_any_term", "a candidate counts votes that it was granted in earlier terms"),
     ("heartbeat_resets_nothing", "a heartbeat does not keep a follower from campaigning"),
 ];
 
