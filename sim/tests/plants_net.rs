@@ -1,7 +1,7 @@
-//! Defects that only a network brings out which damages frames: each trips the check that is there for it, and
-//! the same seeds without the plant trip nothing, for a damaged frame is refused. Seeds are tried from 0 until one is
-//! caught; the limit says how rare a catch may be. What a damaged frame breaks depends on where the damage
-//! is, so several checks may be the first to see it.
+//! Defects that only a network brings out which damages frames: each trips the check that is there for it,
+//! and the same seeds without the plant trip nothing, for a damaged frame is refused. Seeds are tried from 0
+//! until one is caught; the limit says how rare a catch may be. What a damaged frame breaks depends on where
+//! the damage is, so several checks may be the first to see it.
 
 mod program;
 

@@ -13,6 +13,7 @@ mod command;
 mod config;
 mod connection;
 pub mod event;
+mod seal;
 mod server;
 mod session;
 mod table;
