@@ -13,7 +13,6 @@ mod command;
 mod config;
 mod connection;
 pub mod event;
-mod seal;
 mod server;
 mod session;
 mod table;

@@ -23,7 +23,6 @@ use host::Chunks;
 use raft_driver::rope::{Numbers, Reader};
 
 use crate::command::{Act, By, MAX_KEY};
-use crate::seal::{seal, unseal};
 
 /// What a client asks.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -201,6 +200,33 @@ fn put_key(out: &mut Vec<u8>, key: &[u8]) {
     out.put_slice(key);
 }
 
+/// Bytes of the crc32 in front.
+const SUM: usize = 4;
+
+/// A frame of a head, in front of which there is room for the sum, and what follows it.
+fn seal(mut head: Vec<u8>, rest: &[Bytes]) -> Chunks {
+    let mut sum = crc32fast::Hasher::new();
+    sum.update(&head[SUM..]);
+    rest.iter().for_each(|part| sum.update(part));
+    head[..SUM].copy_from_slice(&sum.finalize().to_le_bytes());
+    let mut frame = Chunks::from(head);
+    rest.iter().for_each(|part| frame.push(part.clone()));
+    frame
+}
+
+/// A reader of what follows the sum, if that fits.
+fn unseal(frame: &Chunks) -> Option<Reader<'_>> {
+    let mut reader = Reader::new(frame);
+    let expected = Numbers(&reader.take(SUM as u64)?).u32()?;
+    let (mut sum, mut skip) = (crc32fast::Hasher::new(), SUM);
+    for part in frame.parts() {
+        let here = skip.min(part.len());
+        sum.update(&part[here..]);
+        skip -= here;
+    }
+    (sum.finalize() == expected).then_some(reader)
+}
+
 /// A reply in a frame.
 pub(crate) fn encode_reply(id: u64, reply: &Reply) -> Chunks {
     let mut out = Vec::with_capacity(45);
@@ -369,7 +395,6 @@ fn take_items(reader: &mut Reader<'_>) -> Option<Reply> {
 mod tests {
     use super::*;
     use crate::command::tests::{act, by};
-    use crate::seal::SUM;
     use proptest::prelude::*;
 
     fn bytes(max: usize) -> impl Strategy<Value = Bytes> {

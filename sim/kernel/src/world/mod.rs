@@ -5,8 +5,7 @@
 //! the next. A host's requests are slots that a ticket names. Everything a host had in flight ends with its
 //! boot, in one sweep over those slots: that is the whole of "old handles do nothing".
 //!
-//! The laws of each resource are in `model`; the files beside this one apply them: `net` (and `dial`,
-//! `receive`, `closing`, `cuts`, `ghosts`), `storage`,
+//! The laws of each resource are in `model`; the files beside this one apply them: `net`, `storage`,
 //! `process` (threads, boots, crashes), `strain` (what faults put on links, devices, disks and clocks).
 
 mod closing;
