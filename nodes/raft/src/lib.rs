@@ -54,7 +54,8 @@ use members::{Changed, Membership, Target};
 /// `own_log_before_fsync` loses committed entries: `leader_completeness` sees it when the next
 /// leader lacks them, and without that check `acked_durable` when clients read back; it takes a
 /// stalled disk of the leader and a follower that lags, so a scenario made for it.
-/// `compact_before_snapshot_durable` leaves a node that refuses to start, which ends the run.
+/// `compact_before_snapshot_durable` leaves a node that refuses to start, which ends the run, and
+/// so does `frame_unchecked`, unless `log_matching` sees before that what a damaged frame said.
 pub const PLANTS: &[(&str, &str)] = &[
     ("vote_before_fsync", "a vote leaves before the disk has it"),
     ("ack_before_fsync", "a follower acknowledges entries before its disk has them"),

@@ -204,7 +204,7 @@ pub(crate) fn encode_request(id: u64, request: &Request) -> Chunks {
                 out.put_u64_le(*expected);
             }
             put_key(&mut out, key);
-            return seal(out, &[value.clone()]);
+            return seal(out, std::slice::from_ref(value));
         }
         Request::Get { key } => {
             head(2);
@@ -296,7 +296,7 @@ pub(crate) fn encode_reply(id: u64, reply: &Reply) -> Chunks {
         Reply::Done { version } => head(1, &[*version]),
         Reply::Value { version, client, op, value } => {
             head(2, &[*version, *client, *op]);
-            return seal(out, &[value.clone()]);
+            return seal(out, std::slice::from_ref(value));
         }
         Reply::Missing => head(3, &[]),
         Reply::Redirect { leader } => head(4, &[*leader]),

@@ -74,6 +74,7 @@ impl Engine {
         let Some((_, hosts)) = self.active.iter().find(|(l, _)| *l == line) else { return };
         let mut world = self.shared.world();
         let (plan, fault) = &self.setup.lines[line];
+        world.note("again", key(plan), number);
         let mut control = Control::new(&mut world, line, key(plan), AGAIN + number);
         if let PlanLine::Exact(fired) = plan {
             control.replay = Some(fired.survivors.clone());

@@ -11,7 +11,8 @@
 //! costs the same two draws whatever the loss rate: raising the loss shifts no other draw.
 //!
 //! Left out on purpose: congestion windows, fast retransmit, bandwidth used up by retransmissions,
-//! shared switches, damaged frames. Source: RFC 6298 for the timeouts.
+//! shared switches; what faults do to single frames is in `world/strain/frames`. Source: RFC 6298 for the
+//! timeouts.
 
 use host::unit::{Quantiles, Rate, Ratio};
 

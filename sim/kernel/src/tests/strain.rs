@@ -9,13 +9,18 @@ use proptest::prelude::*;
 
 use super::{outcome, registry};
 use crate::workload::Urge;
-use crate::world::{Plugin, Slow, Steal, World};
+use crate::world::{Plugin, Slow, Steal, Trick, What, World};
 
 /// A fault at work under its line of the plan.
 #[derive(Clone, Copy, Debug)]
 enum Act {
     SlowLink(u64, u64),
     Loss(u32),
+    Cut,
+    Hold,
+    Forget,
+    Duplicate(u32),
+    SlowReader(u64),
     SlowDisk(u64),
     FullDisk(u64),
     Drift(i64),
@@ -35,6 +40,14 @@ impl Act {
                 world.slow_link((0, 1), line, Slow { adds_ns, bandwidth: Rate(rate) });
             }
             Act::Loss(ppm) => world.lose_frames((0, 1), line, Ratio(ppm)),
+            Act::Cut => world.cut(0, 1, line),
+            Act::Hold => world.hold_link(0, 1, line),
+            Act::Forget => world.forget_connections(0, 1, line),
+            Act::Duplicate(ppm) => {
+                let what = What::Duplicate { share: Ratio(ppm), within_ns: 5 };
+                world.put_trick((0, 1), Trick { line, key: 7, what });
+            }
+            Act::SlowReader(rate) => world.slow_reader(0, line, Rate(rate)),
             Act::SlowDisk(factor) => world.slow_disk(0, line, factor),
             Act::FullDisk(leaves) => world.fill_disk(0, line, Size(leaves)),
             Act::Drift(ppm) => world.drift_clock(0, line, ppm),
@@ -59,6 +72,11 @@ impl Act {
         match self {
             Act::SlowLink(..) => world.unslow_link((0, 1), line),
             Act::Loss(_) => world.keep_frames((0, 1), line),
+            Act::Cut => world.heal(0, 1, line),
+            Act::Hold => world.release_link(0, 1, line),
+            Act::Forget => world.know_connections(0, 1, line),
+            Act::Duplicate(_) => world.take_trick((0, 1), line),
+            Act::SlowReader(_) => world.unslow_reader(0, line),
             Act::SlowDisk(_) => world.unslow_disk(0, line),
             Act::FullDisk(_) => world.unfill_disk(0, line),
             Act::Drift(_) => world.undrift_clock(0, line),
@@ -78,6 +96,11 @@ fn act() -> impl Strategy<Value = Act> {
     prop_oneof![
         (0u64..1_000_000, 0u64..3_000_000_000).prop_map(|(a, r)| Act::SlowLink(a, r)),
         (0u32..=1_000_000).prop_map(Act::Loss),
+        Just(Act::Cut),
+        Just(Act::Hold),
+        Just(Act::Forget),
+        (0u32..=1_000_000).prop_map(Act::Duplicate),
+        (0u64..1_000_000).prop_map(Act::SlowReader),
         (2u64..2_000_000).prop_map(Act::SlowDisk),
         (0u64..1_000_000).prop_map(Act::FullDisk),
         // Twelve of them add up to less than half, so that the node's sleeps end within the load.
@@ -96,6 +119,9 @@ fn act() -> impl Strategy<Value = Act> {
 #[derive(Debug, PartialEq)]
 struct Setting {
     link: (u64, Option<Ratio>, Option<Rate>),
+    /// Cut, held, somebody not heard; entries for single frames.
+    silent: (bool, bool, bool, usize),
+    reads_slowly: bool,
     speed: u32,
     room: u64,
     drift: i64,
@@ -115,6 +141,13 @@ fn setting(world: &mut World) -> Setting {
     let (host, now) = (&world.hosts[0], world.now());
     Setting {
         link: (link.extra_latency_ns, link.loss, link.bandwidth),
+        silent: (
+            world.links.is_cut(0, 1),
+            world.links.is_held(0, 1),
+            world.links.any_silent(),
+            world.links.tricky,
+        ),
+        reads_slowly: host.strain.reader_is_slow(),
         speed: world.devices[host.device].share.speed(),
         room: host.files.space_left(),
         drift: host.clock.drift_ppm(),

@@ -1,5 +1,5 @@
-//! Silences: a directed link that no longer delivers, that holds what it is given, or that knows nothing of the
-//! connections there are; and the end of each.
+//! Silences: a directed link that no longer delivers, that holds what it is given, or that knows nothing of
+//! the connections there are; and the end of each.
 //!
 //! Each is put under the line that did it, so overlapping faults end on their own; the last line that is
 //! still there is booked with the frames that it swallows or keeps. What is swallowed is sent again by the

@@ -1,11 +1,12 @@
 //! Ghosts: a connection's beginning that arrives a second time, as a connection of its own.
 //!
-//! No stream delivers a byte twice: sequence numbers see to that. What does happen is that all a dialler sent
-//! in the beginning comes again later: a proxy that did not see the answer and tries another connection, the
-//! early data of TCP Fast Open or TLS 1.3. The listener accepts somebody whom it heard before. What it answers
-//! meets nobody and is reset; the ghost has said all it has to say and closes in order.
+//! No stream delivers a byte twice: sequence numbers see to that. What does happen is that all a dialler
+//! sent in the beginning comes again later: a proxy that did not see the answer and tries another connection,
+//! the early data of TCP Fast Open or TLS 1.3. The listener accepts somebody whom it heard before. What it
+//! answers meets nobody and is reset; the ghost has said all it has to say and closes in order.
 //!
-//! Left out: ghosts of what listeners send, ghosts of ghosts. Source: RFC 7413 section 6.3, RFC 8446 section 8.
+//! Left out: ghosts of what listeners send, ghosts of ghosts. Source: RFC 7413 section 6.3, RFC 8446
+//! section 8.
 
 use host::arm::Close;
 use host::{Chunks, Class, Style};

@@ -2,9 +2,10 @@
 //!
 //! A sender has at most a window of bytes under way, counted until the receiving node has taken them. A cut
 //! link or a host without power swallows frames: the sending kernel holds what follows, tries again with
-//! doubling delay, and gives the connection up in the end. A link that holds keeps all frames, of streams
-//! and datagrams, until it lets go: they arrive even if their sender has given up meanwhile. A dead process on a live machine answers with a
-//! reset; a machine that lost power answers nothing, so its peers stay half-open until they send.
+//! doubling delay, and gives the connection up in the end. A link that holds keeps all frames, of streams and
+//! datagrams, until it lets go: they arrive even if their sender has given up meanwhile. A dead process on a
+//! live machine answers with a reset; a machine that lost power answers nothing, so its peers stay half-open
+//! until they send.
 //!
 //! Left out: the way back of acknowledgements (credit returns at once); frames that still waited for the
 //! link's bandwidth when their machine lost its power arrive all the same.
@@ -68,7 +69,7 @@ pub(crate) struct Links {
     pub(super) parked: Vec<VecDeque<Parked>>,
     /// What faults do to single frames; `tricky` entries on all links.
     pub(super) tricks: Vec<Overlaps<Trick>>,
-    pub(super) tricky: usize,
+    pub(crate) tricky: usize,
     /// Class words that tricks name.
     pub(super) classes: Vec<String>,
     /// The latest millisecond with a frame under tricks, and how many there were in it.

@@ -50,7 +50,7 @@ impl World {
                 if e.reader_gone {
                     return self.taken(end, bytes);
                 }
-                if self.hosts[e.host].strain.reader.is_slow() {
+                if self.hosts[e.host].strain.reader_is_slow() {
                     return self.waits_for_reader(end, frame);
                 }
                 match e.receiver.take() {
@@ -77,7 +77,7 @@ impl World {
 
     pub(crate) fn submit_recv(&mut self, host: usize, end: usize) -> Ticket {
         let e = &mut self.net.ends[end];
-        let may_read = e.readable > 0 || !self.hosts[e.host].strain.reader.is_slow();
+        let may_read = e.readable > 0 || !self.hosts[e.host].strain.reader_is_slow();
         if let Some(frame) = e.inbox.pop_front_if(|_| may_read) {
             e.readable = e.readable.saturating_sub(1);
             let bytes = frame.len();

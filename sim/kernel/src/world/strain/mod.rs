@@ -45,4 +45,9 @@ impl Strain {
     pub fn of(clock: &HostClock) -> Strain {
         Strain { clock: ClockStrain::of(clock), ..Strain::default() }
     }
+
+    /// Whether the host's process reads its connections slowly.
+    pub fn reader_is_slow(&self) -> bool {
+        self.reader.is_slow()
+    }
 }

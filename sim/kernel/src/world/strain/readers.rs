@@ -1,5 +1,5 @@
-//! A process that reads its connections slowly: so many bytes a second over all of them, in the order in which
-//! they arrived, or none at all.
+//! A process that reads its connections slowly: so many bytes a second over all of them, in the order in
+//! which they arrived, or none at all.
 //!
 //! What is not read waits in the inbox and takes up its sender's window. When the last such fault is over
 //! everything can be read at once.
