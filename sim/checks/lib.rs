@@ -20,6 +20,7 @@ mod fsync_before_ack;
 mod glossary;
 mod latency;
 mod layers;
+mod leader_append_only;
 mod leader_changed;
 mod leader_completeness;
 mod leader_within;
@@ -27,6 +28,7 @@ mod leadership_transferred;
 mod lease_exclusive;
 mod lease_served;
 mod leases;
+mod linearizable;
 mod log_matching;
 mod no_needless_election;
 mod one_vote_per_term;
@@ -54,6 +56,7 @@ pub fn words() -> Vec<CheckWord> {
         fsync_before_ack::word(),
         latency::word(),
         layers::word(),
+        leader_append_only::word(),
         leader_changed::word(),
         leader_completeness::word(),
         leader_within::word(),
@@ -61,6 +64,7 @@ pub fn words() -> Vec<CheckWord> {
         lease_exclusive::word(),
         lease_served::word(),
         leases::word(),
+        linearizable::word(),
         log_matching::word(),
         no_needless_election::word(),
         one_vote_per_term::word(),

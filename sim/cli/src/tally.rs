@@ -1,7 +1,7 @@
 //! What many seeds came to. A tally is fed with the JSON lines of runs, be they fresh or kept from an
 //! earlier sweep, so that a resumed sweep sums up to the same text as one that was never interrupted.
 //!
-//! In JSON: `{summary: {scenario, seeds, failed, shown, vacuous, sometimes: [{name, count, seeds}], faults:
+//! In JSON: `{summary: {scenario, seeds, failed, shown, vacuous, unknown, sometimes: [{name, count, seeds}], faults:
 //! [{kind, drawn, fired, effects}], measures: {name: {unit, p50, max, seeds_nonzero}}, upper_bound_95,
 //! seconds, cut_short, interrupted, exit}}`. `seeds` counts finished seeds, `seeds_nonzero` those in which a
 //! count was 1 or more (null for other units); `upper_bound_95` is null once a seed has failed; `cut_short`
@@ -76,6 +76,8 @@ pub struct Tally {
     pub unshown: Vec<u64>,
     /// Seeds in which nothing was tested.
     pub vacuous: u64,
+    /// Seeds that a check could not decide.
+    pub unknown: u64,
     /// The first of the seeds that failed.
     pub failures: Vec<Failed>,
     /// Time ran out before all seeds had begun.
@@ -99,6 +101,7 @@ impl Tally {
             self.unshown.push(run["seed"].as_u64().unwrap_or_default());
         }
         self.vacuous += u64::from(verdict == Verdict::Vacuous.word());
+        self.unknown += u64::from(verdict == Verdict::Unknown.word());
         let code = code(verdict, class);
         if code != exit::OK && verdict != Verdict::NotShown.word() {
             self.failed += 1;
@@ -209,6 +212,7 @@ impl Tally {
             "failed": self.failed,
             "shown": self.shown,
             "vacuous": self.vacuous,
+            "unknown": self.unknown,
             "sometimes": sometimes,
             "faults": self.faults.iter().map(fault).collect::<Vec<_>>(),
             "measures": measures,

@@ -339,7 +339,7 @@ fn judge(
     options: &Options,
     plan: Plan,
     kinds: &[String],
-    (world, history, report): (World, History, Report),
+    (world, mut history, report): (World, History, Report),
     canary: (u64, u64),
 ) -> Result<Outcome, String> {
     let virtual_ns = world.now();
@@ -355,12 +355,14 @@ fn judge(
     ] {
         measures.push(Measure { name, value, unit });
     }
+    let undecided = history.conclude(&world);
     let shown = symptoms(scenario, &history, &measures)?;
     // Among several the lowest exit code wins, and that of safety is the lowest.
     let class = if history.unsafe_seen { Some(Class::Safety) } else { report.class };
     let verdict = match class {
         Some(_) => Verdict::Fail,
         None if history.acks < scenario.min_acks => Verdict::Vacuous,
+        None if !undecided.is_empty() => Verdict::Unknown,
         None if shown.is_empty() => Verdict::Pass,
         None if shown.iter().all(|s| s.holds) => Verdict::Shown,
         None => Verdict::NotShown,
@@ -390,6 +392,7 @@ fn judge(
         drawn: plan.drawn,
         fired: report.fired.into_iter().map(|(_, fired)| fired).collect(),
         violations: history.violations,
+        undecided,
         trace: history.trace,
     })
 }
