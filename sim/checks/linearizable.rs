@@ -134,12 +134,10 @@ impl Linearizable {
             Asked::Put(put) => Action::Write(value(put)),
             Asked::Delete => Action::Write(Datum::Absent),
             Asked::Cas(0, new) => Action::Cas(Datum::Absent, value(new), Some(true)),
-            Asked::Cas(version, new) => {
-                match self.versions.get(&(key.to_string(), version)) {
-                    Some(old) => Action::Cas(value(*old), value(new), Some(true)),
-                    None => Action::Write(value(new)),
-                }
-            }
+            Asked::Cas(version, new) => match self.versions.get(&(key.to_string(), version)) {
+                Some(old) => Action::Cas(value(*old), value(new), Some(true)),
+                None => Action::Write(value(new)),
+            },
         };
         let op = |told: &Told| Op {
             id: told.op.into(),
@@ -187,7 +185,10 @@ fn value(id: u64) -> Datum {
 fn finding(part: &Part, name: &impl Fn(usize) -> String) -> Finding {
     let key = part.key.as_deref().unwrap_or("");
     let Some(failure) = judge::decide_all(std::slice::from_ref(part), BUDGET).failure else {
-        return Finding { hosts: Vec::new(), text: format!("no order explains the answers for {key}") };
+        return Finding {
+            hosts: Vec::new(),
+            text: format!("no order explains the answers for {key}"),
+        };
     };
     let op = &part.ops[failure.op];
     let host = op.client.as_deref().and_then(|c| c.parse().ok()).unwrap_or(0);

@@ -8,8 +8,8 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
-use clap::Args;
 use ::judge::{Account, Content, History, Judgement, Op, Verdict, account, kafka};
+use clap::Args;
 use kernel::outcome::exit;
 use serde_json::{Value, json};
 
@@ -282,9 +282,8 @@ mod tests {
 
     #[test]
     fn the_lowest_code_wins() {
-        let code = |violated, unknown, bad| {
-            Tally { violated, unknown, bad, ..Tally::default() }.code()
-        };
+        let code =
+            |violated, unknown, bad| Tally { violated, unknown, bad, ..Tally::default() }.code();
         assert_eq!([code(0, 0, 0), code(0, 0, 2), code(0, 1, 2), code(1, 1, 2)], [0, 65, 6, 1]);
     }
 

@@ -59,9 +59,8 @@ fn possible(part: &Part, failure: &Failure) -> Vec<String> {
         part.ops[at].action = action;
         part
     };
-    let fits = |action: &Action| {
-        decide(&with(action.clone()), &mut EACH.clone()) == Verdict::Linearizable
-    };
+    let fits =
+        |action: &Action| decide(&with(action.clone()), &mut EACH.clone()) == Verdict::Linearizable;
     let actions: Vec<Action> = match &failing.action {
         Action::Read(_) => {
             let values = values(&cut, &with(Action::Read(None)));
@@ -70,9 +69,9 @@ fn possible(part: &Part, failure: &Failure) -> Vec<String> {
         Action::Append(item, _) => {
             (0..TRIED as u64).map(|at| Action::Append(item.clone(), Some(at))).collect()
         }
-        Action::Cas(old, new, _) => [true, false]
-            .map(|done| Action::Cas(old.clone(), new.clone(), Some(done)))
-            .to_vec(),
+        Action::Cas(old, new, _) => {
+            [true, false].map(|done| Action::Cas(old.clone(), new.clone(), Some(done))).to_vec()
+        }
         Action::Write(_) => Vec::new(),
     };
     actions.iter().filter(|action| fits(action)).map(Action::to_string).collect()

@@ -186,7 +186,8 @@ fn never_polled(
         let passes = &passes[name.as_str()];
         let (_, passed, by) = &passes[passes.partition_point(|(top, ..)| *top < offset)];
         let (at, shows) = if *passed > acked { (*passed, *by) } else { (acked, &op.id) };
-        let text = format!("{value} at {name}@{offset} was acknowledged, passed over and never polled");
+        let text =
+            format!("{value} at {name}@{offset} was acknowledged, passed over and never polled");
         found.push(Anomaly { name: "lost-write", op: shows.clone(), at, text });
     }
 }

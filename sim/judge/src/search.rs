@@ -408,7 +408,8 @@ impl<'a> Search<'a> {
         let fits = |path: usize| plan.paths[path].continues(state);
         if plan.mixed {
             return (0..plan.paths.len()).all(|path| {
-                self.readers[path] == 0 || (self.bases[path] > 0 || fits(path)) && self.leads(path, state)
+                self.readers[path] == 0
+                    || (self.bases[path] > 0 || fits(path)) && self.leads(path, state)
             });
         }
         while plan.reads.get(self.first_read).is_some_and(|t| self.done[*t as usize]) {
@@ -517,7 +518,8 @@ impl<'a> Search<'a> {
 
     /// Whether an append that is left was told this position.
     fn awaited(&self, position: u64) -> bool {
-        let told = |kind: &Kind| matches!(kind, Kind::Append { at: Some(at), .. } if *at == position);
+        let told =
+            |kind: &Kind| matches!(kind, Kind::Append { at: Some(at), .. } if *at == position);
         let tasks = self.plan.tasks.iter().zip(&self.done);
         tasks.into_iter().any(|(t, done)| !done && told(&t.kind))
     }

@@ -97,5 +97,8 @@ fn search_and_brute_force_agree() {
         *bad = (bad.0 + 1, bad.1 + u64::from(says.0 == "violated"));
     }
     println!("{count} histories, all the same; per model (histories, violated): {violated:?}");
-    assert!(violated.values().all(|(all, bad)| bad * 5 > *all && bad * 5 < all * 4), "{violated:?}");
+    assert!(
+        violated.values().all(|(all, bad)| bad * 5 > *all && bad * 5 < all * 4),
+        "{violated:?}"
+    );
 }

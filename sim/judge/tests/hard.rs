@@ -62,7 +62,10 @@ fn several_keys_of_fifty_clients() {
 
 #[test]
 fn values_that_repeat() {
-    none_unknown("puts and appends of five texts to ten keys", Shape { keys: 10, values: 5, ..BASE });
+    none_unknown(
+        "puts and appends of five texts to ten keys",
+        Shape { keys: 10, values: 5, ..BASE },
+    );
 }
 
 #[test]
