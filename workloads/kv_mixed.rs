@@ -230,6 +230,7 @@ impl Worker<'_> {
             Kind::CompareAndSet => {
                 self.client.invoked(op, "cas", &key, id);
                 let expected = self.seen.get(&key).copied().unwrap_or(0);
+                self.client.expects(op, expected);
                 store.compare_and_set(key.as_bytes(), op, expected, value, within).await
             }
             _ => {

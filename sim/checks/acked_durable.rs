@@ -206,7 +206,7 @@ impl Check for AckedDurable {
                 }
                 Ok(())
             }
-            ClientEvent::Read { .. } => Ok(()),
+            ClientEvent::Read { .. } | ClientEvent::Expects { .. } => Ok(()),
             ClientEvent::Returned { op, end, version, .. } => {
                 self.learns((fact.host, *op), *end, *version)
             }

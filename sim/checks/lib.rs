@@ -24,6 +24,7 @@ mod goodput_back;
 mod in_flight_bounded;
 mod latency;
 mod layers;
+mod leader_append_only;
 mod leader_changed;
 mod leader_completeness;
 mod leader_within;
@@ -31,6 +32,7 @@ mod leadership_transferred;
 mod lease_exclusive;
 mod lease_served;
 mod leases;
+mod linearizable;
 mod log_matching;
 mod membership_changed;
 mod no_needless_election;
@@ -64,6 +66,7 @@ pub fn words() -> Vec<CheckWord> {
         in_flight_bounded::word(),
         latency::word(),
         layers::word(),
+        leader_append_only::word(),
         leader_changed::word(),
         leader_completeness::word(),
         leader_within::word(),
@@ -71,6 +74,7 @@ pub fn words() -> Vec<CheckWord> {
         lease_exclusive::word(),
         lease_served::word(),
         leases::word(),
+        linearizable::word(),
         log_matching::word(),
         membership_changed::word(),
         no_needless_election::word(),

@@ -84,6 +84,9 @@ impl Page<'_> {
                 "\n  vacuous: {acks} operations were acknowledged; min_acks asks for {wanted}\n"
             ));
         }
+        if o.verdict == Verdict::Unknown {
+            o.undecided.iter().for_each(|why| head.push_str(&format!("\n  unknown: {why}\n")));
+        }
         head
     }
 

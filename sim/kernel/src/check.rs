@@ -165,6 +165,17 @@ pub enum Standing {
     Awaits(String),
 }
 
+/// What a check comes to once the run is over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Conclusion {
+    /// Nothing is wrong, or it was said before.
+    Holds,
+    /// Something is.
+    Violated(Finding),
+    /// It could not be decided; why.
+    Undecided(String),
+}
+
 /// The unit of a measure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unit {
@@ -219,6 +230,12 @@ impl Measure {
 pub trait Check: Send {
     /// Takes notice of a fact. An `Err` is a violation.
     fn observe(&mut self, fact: &Fact<'_>, view: &View<'_>) -> Result<(), Finding>;
+
+    /// The verdict of a check that needs the whole history. Asked once, after the last fact, and
+    /// only of runs that no other check has failed.
+    fn conclude(&mut self, _view: &View<'_>) -> Conclusion {
+        Conclusion::Holds
+    }
 
     /// For `eventually`: whether it holds now. Asked after everything is healed.
     fn standing(&self, _view: &View<'_>) -> Standing {

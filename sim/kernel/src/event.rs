@@ -201,6 +201,8 @@ pub enum OpEnd {
 pub enum ClientEvent {
     /// A request left. `value` identifies what is written, e.g. by (client, op).
     Invoked { client: u64, op: u64, kind: &'static str, key: String, value: u64 },
+    /// An operation under way wants its key to have this version, 0 for missing, or will do nothing.
+    Expects { client: u64, op: u64, version: u64 },
     /// Its outcome. `version` is the server's order of writes to this key, 0 if unknown.
     Returned { client: u64, op: u64, end: OpEnd, version: u64, value: u64 },
     /// What an operation under way found at a key: (version, value). A range tells it of each key it covers.
@@ -214,7 +216,7 @@ pub enum ClientEvent {
 impl ClientEvent {
     /// The words that a trigger can wait for.
     pub const WORDS: &'static [&'static str] =
-        &["op_invoked", "op_ok", "op_fail", "op_unknown", "op_read"];
+        &["op_invoked", "op_expects", "op_ok", "op_fail", "op_unknown", "op_read"];
 }
 
 impl Event for ClientEvent {
@@ -225,6 +227,7 @@ impl Event for ClientEvent {
     fn word(&self) -> &'static str {
         match self {
             ClientEvent::Invoked { .. } => "op_invoked",
+            ClientEvent::Expects { .. } => "op_expects",
             ClientEvent::Returned { end: OpEnd::Ok, .. } => "op_ok",
             ClientEvent::Returned { end: OpEnd::Fail, .. } => "op_fail",
             ClientEvent::Returned { end: OpEnd::Unknown, .. } => "op_unknown",
@@ -237,6 +240,9 @@ impl Event for ClientEvent {
     fn text(&self) -> String {
         match self {
             ClientEvent::Invoked { op, kind, key, .. } => format!("op {op}: {kind} {key}"),
+            ClientEvent::Expects { op, version, .. } => {
+                format!("op {op}: expects version {version}")
+            }
             ClientEvent::Returned { op, end, version, .. } => match end {
                 OpEnd::Ok => format!("op {op}: ok, version {version}"),
                 OpEnd::Fail => format!("op {op}: failed"),
@@ -258,6 +264,9 @@ impl Event for ClientEvent {
         match self {
             ClientEvent::Invoked { client, op, kind, key, value } => {
                 facts.num(*client).num(*op).word(kind).word(key).num(*value)
+            }
+            ClientEvent::Expects { client, op, version } => {
+                facts.num(*client).num(*op).num(*version)
             }
             ClientEvent::Returned { client, op, end, version, value } => {
                 facts.num(*client).num(*op).num(*end as u64).num(*version).num(*value)

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use host::{Event, Facts, Role, Weight};
 
 use crate::Time;
-use crate::check::{Check, Fact, Finding, Measure, View};
+use crate::check::{Check, Conclusion, Fact, Finding, Measure, View};
 use crate::event::{ClientEvent, KernelEvent, OpEnd};
 use crate::outcome::{Line, Violation};
 use crate::plan::Op;
@@ -243,6 +243,28 @@ impl History {
             weight: event.weight(),
             marks: (0..world.nodes).map(mark).collect(),
         });
+    }
+
+    /// Asks the checks that judge whole histories. Why some of them cannot decide.
+    pub fn conclude(&mut self, world: &World) -> Vec<String> {
+        let mut undecided = Vec::new();
+        if self.unsafe_seen {
+            return undecided;
+        }
+        let view = View { world, roles: &self.roles };
+        for watch in self.watches.iter_mut().filter(|w| !w.failed) {
+            match watch.check.conclude(&view) {
+                Conclusion::Holds => {}
+                Conclusion::Undecided(why) => undecided.push(format!("{}: {why}", watch.word)),
+                Conclusion::Violated(finding) => {
+                    watch.failed = true;
+                    self.unsafe_seen |= !watch.expected;
+                    let word = watch.word.clone();
+                    self.violations.push(violation(world, word, world.now(), finding));
+                }
+            }
+        }
+        undecided
     }
 
     /// Closes the measures: what happens later, in the blackout, is not part of them.

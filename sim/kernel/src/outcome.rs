@@ -199,6 +199,8 @@ pub struct Outcome {
     pub class: Option<Class>,
     /// Violated claims, in order; the first one decides the class.
     pub violations: Vec<Violation>,
+    /// What could not be decided, and why.
+    pub undecided: Vec<String>,
     /// 128 bits over everything that happened, in hexadecimal.
     pub digest: String,
     /// The digest after every 1,024th entry.

@@ -387,7 +387,7 @@ fn judge(
     options: &Options,
     plan: Plan,
     kinds: &[String],
-    (mut world, history, report): (World, History, Report),
+    (mut world, mut history, report): (World, History, Report),
     canary: (u64, u64),
 ) -> Result<Outcome, String> {
     let virtual_ns = world.now();
@@ -403,12 +403,14 @@ fn judge(
     ] {
         measures.push(Measure { name, value, unit });
     }
+    let undecided = history.conclude(&world);
     let shown = symptoms(scenario, &history, &measures)?;
     // Among several the lowest exit code wins, and that of safety is the lowest.
     let class = if history.unsafe_seen { Some(Class::Safety) } else { report.class };
     let verdict = match class {
         Some(_) => Verdict::Fail,
         None if history.acks < scenario.min_acks => Verdict::Vacuous,
+        None if !undecided.is_empty() => Verdict::Unknown,
         None if shown.is_empty() => Verdict::Pass,
         None if shown.iter().all(|s| s.holds) => Verdict::Shown,
         None => Verdict::NotShown,
@@ -439,6 +441,7 @@ fn judge(
         fired: report.fired.into_iter().map(|(_, fired)| fired).collect(),
         violations: history.violations,
         asked: history.asked,
+        undecided,
         trace: history.trace,
         reached_at: history.reached_at,
         entries: world.digest.take_entries(),

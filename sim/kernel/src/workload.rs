@@ -118,6 +118,11 @@ impl Client {
         self.host.emit(ClientEvent::Invoked { client: self.number, op, kind, key, value });
     }
 
+    /// Records which version an operation wants its key to have. Comes right after its request.
+    pub fn expects(&self, op: u64, version: u64) {
+        self.host.emit(ClientEvent::Expects { client: self.number, op, version });
+    }
+
     /// Records an outcome.
     pub fn returned(&self, op: u64, end: OpEnd, version: u64, value: u64) {
         self.host.emit(ClientEvent::Returned { client: self.number, op, end, version, value });

@@ -177,9 +177,25 @@ pub fn history(shape: &Shape, rng: &mut Rng) -> Value {
     }
     for _ in 0..shape.wrong {
         let at = rng.below(ops.len() as u64) as usize;
-        change(shape, &mut ops[at], rng);
+        if rng.chance(50) {
+            swap(&mut ops, at, rng);
+        } else {
+            change(shape, &mut ops[at], rng);
+        }
     }
     json!({"id": "h", "model": shape.model, "init": init, "nil_read": nil, "ops": ops})
+}
+
+/// Gives an operation the answer of another one of its kind and key: a plausible one, too early or late.
+fn swap(ops: &mut [Value], at: usize, rng: &mut Rng) {
+    let alike = |a: &Value, b: &Value| {
+        ["f", "key", "status"].iter().all(|field| a[*field] == b[*field]) && a["out"] != b["out"]
+    };
+    let others: Vec<usize> = (0..ops.len()).filter(|i| alike(&ops[*i], &ops[at])).collect();
+    if !others.is_empty() {
+        let other = others[rng.below(others.len() as u64) as usize];
+        ops[at]["out"] = ops[other]["out"].clone();
+    }
 }
 
 /// Changes an answer, if it is one that can be wrong.
@@ -216,7 +232,7 @@ pub fn small(rng: &mut Rng) -> Value {
         reads: 30 + rng.below(40),
         unknown: 15 * rng.below(3),
         fail: 10 * rng.below(2),
-        wrong: [0, 1, 2][rng.below(3) as usize],
+        wrong: [0, 2, 3, 4][rng.below(4) as usize],
         texts: rng.chance(50),
         eager: 30 + rng.below(50),
     };
