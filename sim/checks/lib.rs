@@ -31,6 +31,7 @@ mod log_matching;
 mod no_needless_election;
 mod one_vote_per_term;
 mod read_fresh;
+mod recoverable_or_refuse;
 mod snapshot_installed;
 mod snapshot_starved;
 mod snapshots;
@@ -65,6 +66,7 @@ pub fn words() -> Vec<CheckWord> {
         no_needless_election::word(),
         one_vote_per_term::word(),
         read_fresh::word(),
+        recoverable_or_refuse::word(),
         snapshot_installed::word(),
         snapshot_starved::word(),
         snapshots::word(),
