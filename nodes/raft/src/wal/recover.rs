@@ -12,7 +12,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
 
-use host::{Chunks, Disk, OpenMode};
+use host::{Chunks, Disk, File, OpenMode};
 use raft::eraftpb::{ConfState, HardState};
 
 use super::codec::{Bad, Owner, Record, decode, decode_with, known_durable, was_durable};
@@ -218,11 +218,7 @@ pub(crate) async fn recover(
             continue;
         }
         if ends {
-            let known = known_durable(&rope, segment.bytes);
-            let unsure = rope.slice(known, segment.bytes - known);
-            file.write_at(WAL, vec![(known, unsure)]).await?;
-            file.sync(WAL).await?;
-            disk.sync_dir().await?;
+            make_durable(disk, &file, &rope, segment.bytes).await?;
         }
         found.push_back(segment);
         if ends {
@@ -237,18 +233,28 @@ pub(crate) async fn recover(
         .iter()
         .map(|(g, r)| (*g, Carried { hard: r.hard.clone(), mark: r.mark.clone() }))
         .collect();
-    let mut logs = BTreeMap::new();
-    for (group, replay) in replay {
-        let refuse = |why| {
-            io::Error::new(io::ErrorKind::InvalidData, format!("the log of group {group}: {why}"))
-        };
-        logs.insert(group, replay.finish(fresh).map_err(refuse)?);
-    }
+    let finish = |(group, replay): (u32, Replay)| match replay.finish(fresh) {
+        Ok(log) => Ok((group, log)),
+        Err(why) => {
+            let text = format!("the log of group {group}: {why}");
+            Err(io::Error::new(io::ErrorKind::InvalidData, text))
+        }
+    };
+    let logs = replay.into_iter().map(finish).collect::<io::Result<_>>()?;
     // Not before all that remains is known to do without them.
     for number in stale {
         disk.remove(&wal_file(number)).await?;
     }
     Ok(Recovered { layout: Layout::new(limit, found, carried, salt, owner), logs, cut })
+}
+
+/// Makes the first `end` bytes of the last segment durable, and its name. Those that no record knows
+/// to be so are written anew: a sync alone need not reach them.
+async fn make_durable(disk: &Disk, file: &File, rope: &Chunks, end: u64) -> io::Result<()> {
+    let known = known_durable(rope, end);
+    file.write_at(WAL, vec![(known, rope.slice(known, end - known))]).await?;
+    file.sync(WAL).await?;
+    disk.sync_dir().await
 }
 
 /// Replays one segment; on damage says where and why, and what came before it has been replayed.

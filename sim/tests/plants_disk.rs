@@ -1,0 +1,60 @@
+//! What disks do to a log, and what a node must not make of it. Three defects are planted: a sync that failed is
+//! taken for a good one, a record that does not read ends the log wherever it lies, and bodies are believed
+//! without their checksums. `failing_disks.toml` brings each of them out, within so many seeds, and trips
+//! nothing in a sound node. Under a budget of hosts that may forget, even a sound node is found out: plain Raft
+//! does not survive that, which is why nobody forgets unless a scenario says so.
+
+mod program;
+
+use std::collections::BTreeSet;
+
+const FAILING: &str = "sim/tests/failing_disks.toml";
+/// Seeds that are tried at once.
+const AT_ONCE: u64 = 10;
+
+/// All checks that seeds of a sweep tripped.
+fn tripped(test: &str, line: &str) -> BTreeSet<String> {
+    let out = program::scratch(&format!("plants_disk_{test}"));
+    let seeds = program::json(&format!("sweep {line} --out {}", out.display()));
+    let failed = seeds.iter().filter(|o| o["verdict"] == "fail");
+    let violations = failed.flat_map(|o| o["violations"].as_array().expect("a list"));
+    violations.map(|v| v["check"].as_str().expect("a word").to_string()).collect()
+}
+
+/// Tries seeds until the plant trips something: that must be among the checks that are there for it.
+fn is_caught(plant: &str, checks: &[&str], limit: u64) {
+    for from in (0..limit).step_by(AT_ONCE as usize) {
+        let seeds = format!("{from}..{}", from + AT_ONCE);
+        let caught = tripped(plant, &format!("{FAILING} --seeds {seeds} --plant {plant}"));
+        if !caught.is_empty() {
+            let known = caught.iter().all(|check| checks.contains(&check.as_str()));
+            assert!(known, "{caught:?} by {plant}, seeds {seeds}");
+            return;
+        }
+    }
+    panic!("{checks:?} caught no {plant} among {limit} seeds");
+}
+
+#[test]
+fn a_failed_sync_that_is_ignored() {
+    is_caught("sync_error_ignored", &["fsync_before_ack"], 40);
+}
+
+#[test]
+fn a_log_that_ends_where_it_does_not_read() {
+    is_caught("bad_record_ends_log", &["recoverable_or_refuse"], 60);
+}
+
+#[test]
+fn a_torn_record_that_is_believed() {
+    is_caught(
+        "torn_record_accepted",
+        &["acked_durable", "read_fresh", "state_machine_safety"],
+        200,
+    );
+}
+
+#[test]
+fn a_sound_node_stops_or_goes_on_and_nothing_is_wrong() {
+    assert_eq!(tripped("sound", &format!("{FAILING} --seeds 0..40")), BTreeSet::new());
+}
