@@ -69,7 +69,7 @@ pub const PLANTS: &[(&str, &str)] = &[
     ("log_never_compacted", "no log segment is ever removed"),
     ("sync_error_ignored", "a sync of the log that failed is taken for one that did not"),
     ("bad_record_ends_log", "at boot the log ends where it does not read, whatever came after"),
-    ("torn_record_accepted", "at boot bodies of the last log segment are not verified"),
+    ("torn_record_accepted", "at boot the bodies of log records are not verified"),
     ("heartbeat_resets_nothing", "a heartbeat does not keep a follower from campaigning"),
 ];
 

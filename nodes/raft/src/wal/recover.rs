@@ -28,7 +28,7 @@ use crate::rope::Reader;
 pub(crate) struct Defects {
     /// Whatever does not read ends the log.
     pub(crate) bad_record_ends_log: bool,
-    /// Bodies in the last segment are not verified.
+    /// Bodies of records are not verified.
     pub(crate) torn_record_accepted: bool,
 }
 
@@ -198,7 +198,7 @@ pub(crate) async fn recover(
         {
             check_owner(theirs, owner)?;
         }
-        let verify = !(is_last && defects.torn_record_accepted);
+        let verify = !defects.torn_record_accepted;
         let mut ends = is_last;
         if let Err((offset, bad)) = read_segment(&rope, verify, &mut segment, &mut replay) {
             let torn = is_last && !was_durable(&rope, offset);
