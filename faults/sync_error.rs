@@ -7,7 +7,7 @@
 //!
 //! The kernel's word about what is durable is the device's: whoever takes the next Ok for a yes is
 //! found out. A node that ends over the error is excused: its supervisor starts it again, on the
-//! same page cache. An effect is a sync that failed, or a range that turned out to be missing.
+//! same page cache. An effect is a sync that failed.
 //!
 //! Left out: syncs of the folder. Source: Rebello et al., USENIX ATC 2020 (ext4 and XFS: clean;
 //! Btrfs: reverts).

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use host::{Class, Host, Members, OpenMode};
-use kernel::doc::Doc;
+use kernel::doc::{Doc, Problem};
 use kernel::outcome::{Outcome, Verdict};
 use kernel::plan::{Plan, artifact};
 use kernel::registry::{NoParams, Registry, node, workload};
@@ -142,6 +142,10 @@ fn registry(stubborn: bool) -> (&'static Registry, Told) {
 }
 
 fn scenario(registry: &Registry, faults: &str) -> Arc<Scenario> {
+    read(registry, faults).unwrap_or_else(|p| panic!("{p:?}"))
+}
+
+fn read(registry: &Registry, faults: &str) -> Result<Arc<Scenario>, Vec<Problem>> {
     let text = format!(
         "title = \"t\"\nprofile = \"p\"\nduration = \"1s\"\nsettle = \"500ms\"\n\
          [cluster]\nnode = \"toy\"\nhosts = 3\n[[workload]]\nkind = \"waits\"\n{faults}"
@@ -149,7 +153,7 @@ fn scenario(registry: &Registry, faults: &str) -> Arc<Scenario> {
     let mut doc = Doc::parse("toy.toml", &text, "").unwrap();
     let machine = include_str!("../../sim/profiles/ssd_lan.toml");
     doc.merge(Doc::parse("ssd_lan.toml", machine, "profile").unwrap());
-    Arc::new(Scenario::read("toy", &doc, registry).unwrap_or_else(|p| panic!("{p:?}")))
+    Scenario::read("toy", &doc, registry).map(Arc::new)
 }
 
 /// A run, what n1 found at its last boot (which is its second if it had one), and everything that was told.
@@ -242,6 +246,18 @@ fn rot_and_bad_sectors_come_out_and_stay_within_the_budget() {
             toy(&fault(kind, &format!("{rest}\nshows = \"power_loss\"")), 1, true);
         assert_eq!((effects(&outcome, kind), story.failed.len()), (0, 0));
     }
+}
+
+#[test]
+fn a_budget_is_a_number_of_hosts() {
+    let (registry, _) = registry(true);
+    for (budget, fits) in [("\"minority\"", true), ("3", true), ("4", false), ("\"most\"", false)] {
+        let problems = read(registry, &format!("[atlas]\ndamages = {budget}\n")).err();
+        assert_eq!(problems.is_none(), fits, "{budget}: {problems:?}");
+        let text = format!("{problems:?}");
+        assert!(fits || text.contains("a number of hosts from 0 to 3"), "{text}");
+    }
+    assert!(read(registry, "[atlas]\nforget = 1\n").is_err());
 }
 
 #[test]

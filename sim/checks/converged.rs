@@ -3,8 +3,8 @@
 //! stuck queue, or a leader that forgot a follower. Members are the voters and learners of the newest
 //! configuration; one that is joint still is to be left. Other nodes may be anywhere.
 //!
-//! The text says who lags, and by how much. A node that does not come back is awaited as well. Left
-//! out: what the states are (`state_machine_safety`) and whether clients get answers.
+//! The text says who lags, and by how much. A node that does not come back is awaited as well,
+//! unless it refused to serve from a damaged disk. Left out: what the states are (`state_machine_safety`) and whether clients get answers.
 
 use std::collections::BTreeMap;
 
@@ -43,7 +43,7 @@ struct Converged {
 
 impl Group {
     /// What is still to happen with these nodes; `None` if they are equal.
-    fn awaits(&self, nodes: usize) -> Option<String> {
+    fn awaits(&self, nodes: impl Iterator<Item = usize>) -> Option<String> {
         let furthest = self.applied.values().map(|a| a.0).max().unwrap_or(0).max(self.committed);
         let newest = self.configs.newest();
         let mut lags = Vec::new();
@@ -51,7 +51,7 @@ impl Group {
             lags.push("a joint configuration is to be left".to_string());
         }
         let mut first: Option<(usize, u64)> = None;
-        for host in (0..nodes).filter(|host| newest.is_none_or(|c| c.belongs(*host))) {
+        for host in nodes.filter(|host| newest.is_none_or(|c| c.belongs(*host))) {
             let name = node(host);
             match self.applied.get(&host) {
                 None => lags.push(format!("{name} is not back")),
@@ -73,9 +73,9 @@ impl Group {
 }
 
 impl Converged {
-    fn awaits(&self, nodes: usize) -> Option<String> {
+    fn awaits(&self, nodes: impl Iterator<Item = usize> + Clone) -> Option<String> {
         let of = |(id, group): (&u32, &Group)| {
-            Some(format!("equal logs{}: {}", of_group(*id), group.awaits(nodes)?))
+            Some(format!("equal logs{}: {}", of_group(*id), group.awaits(nodes.clone())?))
         };
         self.groups.iter().find_map(of)
     }
@@ -113,7 +113,7 @@ impl Check for Converged {
     }
 
     fn standing(&self, view: &View<'_>) -> Standing {
-        match self.awaits(view.nodes()) {
+        match self.awaits((0..view.nodes()).filter(|host| !view.refused(*host))) {
             None => Standing::Holds,
             Some(what) => Standing::Awaits(what),
         }
@@ -132,21 +132,22 @@ mod tests {
 
     #[test]
     fn equal_logs_have_converged_also_if_one_came_from_a_snapshot() {
-        assert_eq!(group(9, &[(9, Some(90)), (9, None), (9, Some(90))]).awaits(3), None);
-        assert_eq!(Converged::default().awaits(3), None);
+        assert_eq!(group(9, &[(9, Some(90)), (9, None), (9, Some(90))]).awaits(0..3), None);
+        assert_eq!(Converged::default().awaits(0..3), None);
     }
 
     #[test]
     fn who_lags_and_by_how_much_is_named() {
-        let awaited = group(500, &[(500, Some(1)), (488, Some(2))]).awaits(3).expect("not equal");
+        let awaited =
+            group(500, &[(500, Some(1)), (488, Some(2))]).awaits(0..3).expect("not equal");
         assert_eq!(awaited, "n2 has applied 488 of 500, 12 to go; n3 is not back");
-        let all_behind = group(500, &[(499, Some(1)), (499, Some(1))]).awaits(2);
+        let all_behind = group(500, &[(499, Some(1)), (499, Some(1))]).awaits(0..2);
         assert!(all_behind.is_some());
     }
 
     #[test]
     fn equal_length_is_not_equality() {
-        let awaited = group(9, &[(9, Some(90)), (9, Some(91))]).awaits(2).expect("not equal");
+        let awaited = group(9, &[(9, Some(90)), (9, Some(91))]).awaits(0..2).expect("not equal");
         assert_eq!(awaited, "n2 and n1 differ at 9");
     }
 
@@ -168,6 +169,7 @@ mod tests {
         let mut check = Converged::default();
         check.groups.insert(0, group(9, &[(9, Some(90)), (9, Some(90))]));
         check.dies(1);
-        assert_eq!(check.awaits(2).expect("awaited"), "equal logs: n2 is not back");
+        assert_eq!(check.awaits(0..2).expect("awaited"), "equal logs: n2 is not back");
+        assert_eq!(check.awaits(0..1), None, "nobody waits for one that refused to serve");
     }
 }

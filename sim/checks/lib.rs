@@ -39,6 +39,7 @@ mod no_needless_election;
 mod one_change_at_a_time;
 mod one_vote_per_term;
 mod read_fresh;
+mod recoverable_or_refuse;
 mod snapshot_installed;
 mod snapshot_starved;
 mod snapshots;
@@ -81,6 +82,7 @@ pub fn words() -> Vec<CheckWord> {
         one_change_at_a_time::word(),
         one_vote_per_term::word(),
         read_fresh::word(),
+        recoverable_or_refuse::word(),
         snapshot_installed::word(),
         snapshot_starved::word(),
         snapshots::word(),

@@ -26,7 +26,7 @@ use crate::transport::cluster_hash;
 use crate::transport::codec::Sums;
 use crate::transport::link::{self, Link, LinkConfig};
 use crate::wal::codec::Owner;
-use crate::wal::recover::recover;
+use crate::wal::recover::{Defects, recover};
 use crate::wal::writer::Writer;
 use crate::{Raft, Shared};
 
@@ -55,7 +55,8 @@ pub async fn start(
     let salt = host.rng("wal_salt", 0).below(1 << 32) as u32;
     let (limit, cluster) = (config.wal_segment.0, cluster_hash(members, config.voters));
     let owner = Owner { cluster, member: me.id };
-    let recovered = recover(&disk, limit, &groups, &fresh, salt, owner).await?;
+    let defects = defects(host);
+    let recovered = recover(&disk, limit, &groups, &fresh, (salt, owner), defects).await?;
     if let Some((segment, offset, bytes)) = recovered.cut {
         host.emit(RaftEvent::TailCut { group: 0, segment, offset, bytes });
     }
@@ -202,6 +203,14 @@ fn run(
     }));
     more(&mut driver.tasks);
     drop(raft_thread.spawn("raft_loop", driver.run()));
+}
+
+fn defects(host: &Host) -> Defects {
+    let planted = |word| host.planted(host::Plant(word));
+    Defects {
+        bad_record_ends_log: planted("bad_record_ends_log"),
+        torn_record_accepted: planted("torn_record_accepted"),
+    }
 }
 
 fn plants(host: &Host) -> Plants {

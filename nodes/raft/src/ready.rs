@@ -252,6 +252,7 @@ impl Driver {
 
     /// Everything up to batch `seq` is durable.
     pub(crate) fn persisted(&mut self, seq: u64) {
+        self.layout.persisted(seq);
         while self.outstanding.front().is_some_and(|o| o.seq <= seq) {
             let done = self.outstanding.pop_front().expect("looked at above");
             self.groups[done.group].outstanding -= 1;

@@ -197,6 +197,15 @@ impl State {
                 let begin = offset.min(end);
                 Ok(Done::Data(bytes[begin as usize..end as usize].to_vec().into()))
             }
+            Op::WriteAt { file, extents, .. } => {
+                for (at, data) in extents {
+                    let (at, data) = (at as usize, data.to_bytes());
+                    let bytes = &mut self.inode(file).bytes;
+                    bytes.resize(bytes.len().max(at + data.len()), 0);
+                    bytes[at..at + data.len()].copy_from_slice(&data);
+                }
+                Ok(Done::Unit)
+            }
             Op::Sync { .. } if self.good_syncs == 0 => {
                 self.good_syncs = u64::MAX;
                 Err(ErrorKind::StorageFull.into())

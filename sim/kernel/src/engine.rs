@@ -328,11 +328,11 @@ impl World {
             return;
         }
         let (asked, line) = (self.hosts[host].stopping, self.hosts[host].stopped_by);
-        let damaged = self.hosts[host].damaged;
+        let harmed = self.hosts[host].harmed();
         self.crash(host);
         self.outbox.pop();
         if let Some(why) = &error {
-            self.ended(host, damaged, &format!(" gave up: {why}"));
+            self.ended(host, harmed, &format!(" gave up: {why}"));
         }
         self.outbox.push((host, KernelEvent::Exited { error }));
         if asked {
@@ -348,22 +348,22 @@ impl World {
         if self.hosts[host].boot != boot || !self.hosts[host].live {
             return;
         }
-        let damaged = self.hosts[host].damaged;
+        let harmed = self.hosts[host].harmed();
         self.crash(host);
         self.outbox.pop();
-        self.ended(host, damaged, &format!(": {text}"));
+        self.ended(host, harmed, &format!(": {text}"));
         self.outbox.push((host, KernelEvent::Panicked { text }));
     }
 
     /// A node ended by itself and with a complaint. Where a fault accounts for that, its supervisor starts
-    /// it again. Where it had a disk that was damaged before it ended, it refuses to serve, and stays down.
-    /// Everywhere else it is a failure of the run.
-    fn ended(&mut self, host: usize, damaged: bool, why: &str) {
+    /// it again. Where its disk was harmed before it ended, it refuses to serve, and stays down. Everywhere
+    /// else it is a failure of the run.
+    fn ended(&mut self, host: usize, harmed: bool, why: &str) {
         let machine = &mut self.hosts[host];
         if machine.excused {
             let at = self.now() + RESTART_NS;
             self.schedule(at, Due::Boot { host });
-        } else if damaged {
+        } else if harmed {
             machine.refused = true;
         } else if !self.tolerates_panics {
             self.panic = Some(format!("{}{why}", machine.name));

@@ -258,6 +258,7 @@ fn on_thread(
         let shared = madsim::plugin::simulator::<Plugin>().shared.clone();
         let mut world = build(scenario, options, draws, &setup);
         world.effects = vec![0; lines + 1];
+        world.atlas = scenario.atlas.clone();
         world.digest.keep(options.window.clone());
         let mut history = History::new(watches, world.hosts.len(), options.trace);
         history.reach.clone_from(&options.reach);
@@ -304,7 +305,6 @@ fn build(scenario: &Scenario, options: &Options, draws: Draws, setup: &Setup) ->
         retransmit_max_ns: retransmit_ns.saturating_mul(10),
     };
     world.links = Links::new(hosts, nodes, &law);
-    world.atlas = scenario.atlas.clone();
     world.plants.clone_from(&options.plants);
     world.bytes_max = scenario.limits.memory.0;
     world.polls_max = scenario.limits.polls;

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  0 crc32 of bytes 4.. of the header and of the context     20 group
-//!  4 kind   5 entry type   6 zero                            24 index (segment number, commit)
+//!  4 kind   5 entry type   6 sectors not known durable       24 index (segment number, commit)
 //!  8 context length                                          32 term
 //! 12 body length                                             40 chain (vote)
 //! 16 crc32 of the body
@@ -15,6 +15,10 @@
 //! and writes at the beginning of each segment (there in place of a term, under a crc without
 //! salt). So bytes that a client chose are no record, even if they are a copy of one: a torn value
 //! must not look as if something whole came after it. Beside the salt stands whose log it is.
+//!
+//! Each record says how many sectors of 512 bytes before it were not known to be durable when it was
+//! written (the greatest number: nobody knows). What is bad before such a place was durable once and
+//! is damaged; behind it, sectors that a power loss tore may lie in front of whole records.
 
 use bytes::{BufMut, Bytes, BytesMut};
 use host::Chunks;
@@ -69,13 +73,13 @@ struct Head {
     body_crc: u32,
 }
 
-fn put(out: &mut BytesMut, salt: u32, head: &Head, context: &[u8]) {
+fn put(out: &mut BytesMut, (salt, lag): (u32, u16), head: &Head, context: &[u8]) {
     assert!(context.len() <= MAX_CONTEXT, "a context of {} bytes", context.len());
     let start = out.len();
     out.put_u32_le(0);
     out.put_u8(head.kind);
     out.put_u8(head.entry_type);
-    out.put_u16_le(0);
+    out.put_u16_le(lag);
     out.put_u32_le(context.len() as u32);
     out.put_u32_le(head.body_len);
     out.put_u32_le(head.body_crc);
@@ -103,7 +107,12 @@ pub(crate) struct Encoder {
     rope: Chunks,
     shared: u64,
     salt: u32,
+    /// Bytes in front of the batch that are not known to be durable.
+    since: u64,
 }
+
+/// The unit of the distance to what is known to be durable.
+const SECTOR: u64 = 512;
 
 /// Shorter bodies are copied behind their header: a slice of its own costs more than the copy.
 const INLINE: usize = 256;
@@ -118,6 +127,17 @@ impl Encoder {
         self.shared + self.flat.len() as u64
     }
 
+    /// So many bytes in front of what comes next are not known to be durable.
+    pub(crate) fn set_since(&mut self, bytes: u64) {
+        self.since = bytes;
+    }
+
+    /// Salt and distance for a record that is put now.
+    fn stamp(&self) -> (u32, u16) {
+        let sectors = (self.since + self.len()).div_ceil(SECTOR);
+        (self.salt, u16::try_from(sectors).unwrap_or(u16::MAX))
+    }
+
     pub(crate) fn entry(&mut self, group: u32, entry: &Entry, chain: u64) {
         let body_len = u32::try_from(entry.data.len()).expect("bodies are bounded");
         let head = Head {
@@ -130,7 +150,8 @@ impl Encoder {
             body_len,
             body_crc: body_crc(entry),
         };
-        put(&mut self.flat, self.salt, &head, &entry.context);
+        let stamp = self.stamp();
+        put(&mut self.flat, stamp, &head, &entry.context);
         if entry.data.len() <= INLINE {
             self.flat.put_slice(&entry.data);
         } else {
@@ -167,7 +188,8 @@ impl Encoder {
             body_len: 0,
             body_crc: 0,
         };
-        put(&mut self.flat, self.salt, &head, context);
+        let stamp = self.stamp();
+        put(&mut self.flat, stamp, &head, context);
     }
 
     fn share(&mut self, body: Bytes) {
@@ -192,13 +214,22 @@ pub(crate) struct Bad(pub(crate) &'static str);
 
 /// Reads the next record of a segment of that salt; `None` at the end of the rope.
 pub(crate) fn decode(reader: &mut Reader<'_>, salt: u32) -> Result<Option<Record>, Bad> {
+    decode_with(reader, salt, true)
+}
+
+/// The same, and whether a body must agree with its checksum.
+pub(crate) fn decode_with(
+    reader: &mut Reader<'_>,
+    salt: u32,
+    verify: bool,
+) -> Result<Option<Record>, Bad> {
     if reader.left() == 0 {
         return Ok(None);
     }
     let header = reader.take(HEADER as u64).ok_or(Bad("a header is cut short"))?;
     let mut n = Numbers(&header);
     let (crc, kind, entry_type) = (n.u32(), n.u8(), n.u8());
-    let _zero = n.bytes(2);
+    let _lag = n.bytes(2);
     let (context_len, body_len, sum) = (n.u32(), n.u32(), n.u32());
     let (group, index, term, chain) = (n.u32(), n.u64(), n.u64(), n.u64());
     let all = (crc.zip(kind), entry_type.zip(context_len), body_len.zip(sum), group.zip(index));
@@ -217,7 +248,7 @@ pub(crate) fn decode(reader: &mut Reader<'_>, salt: u32) -> Result<Option<Record
         return Err(Bad("a header's checksum is wrong"));
     }
     let body = reader.take(u64::from(body_len)).ok_or(Bad("a body is cut short"))?;
-    if crc32fast::hash(&body) != sum {
+    if verify && crc32fast::hash(&body) != sum {
         return Err(Bad("a body's checksum is wrong"));
     }
     let (group, index) = gi;
@@ -291,21 +322,44 @@ pub(crate) fn decode_conf(bytes: &[u8]) -> Option<ConfState> {
     n.0.is_empty().then_some(conf)
 }
 
-/// Whether what is bad at `from` is damage and not the torn end of the segment: whether a whole,
-/// valid record of this segment begins anywhere from there on.
-pub(crate) fn record_follows(rope: &Chunks, from: u64) -> bool {
+/// Up to where a record at `at` with this header knew the segment to be durable.
+fn known_before(at: u64, header: &[u8]) -> u64 {
+    match u16::from_le_bytes([header[6], header[7]]) {
+        u16::MAX => 0,
+        lag => at.saturating_sub(u64::from(lag) * SECTOR),
+    }
+}
+
+/// Up to where the segment is known to be durable, by what its records before `end` say; all of
+/// them are valid.
+pub(crate) fn known_durable(rope: &Chunks, end: u64) -> u64 {
+    let (mut at, mut known) = (0, 0);
+    while at + HEADER as u64 <= end {
+        let header = rope.slice(at, HEADER as u64).to_bytes();
+        known = known_before(at, &header).max(known);
+        let len = |i: usize| {
+            u64::from(u32::from_le_bytes([header[i], header[i + 1], header[i + 2], header[i + 3]]))
+        };
+        at += HEADER as u64 + len(8) + len(12);
+    }
+    known
+}
+
+/// Whether what is bad at `from` was durable once, and so is damage and not the torn end of the
+/// segment: whether a whole, valid record of this segment follows that knew it.
+pub(crate) fn was_durable(rope: &Chunks, from: u64) -> bool {
     let Ok(Some(Record::Segment { salt, .. })) = decode(&mut Reader::new(rope), 0) else {
-        // Without its salt no record can be told from bytes that a client chose. But nothing is
-        // written to a segment before its beginning is durable, so a torn one is short, or nothing
-        // but the zeros of a file that grew before its bytes arrived.
+        // Without its salt no record can be told from bytes that a client chose. But a segment gets
+        // its name when its beginning is durable, and before that rule nothing was written to it
+        // earlier: a torn one is short, or nothing but the zeros of a file that grew before its
+        // bytes arrived.
         let zeros = rope.parts().all(|part| part.iter().all(|b| *b == 0));
         return rope.len() >= (HEADER + BEGINNING) as u64 && !zeros;
     };
     let flat = rope.slice(from, rope.len() - from).to_bytes();
     (0..flat.len().saturating_sub(HEADER - 1)).any(|at| {
-        let kind = flat[at + 4];
-        let plausible = (ENTRY..SEGMENT).contains(&kind) && flat[at + 6] == 0 && flat[at + 7] == 0;
-        plausible && {
+        let plausible = (ENTRY..SEGMENT).contains(&flat[at + 4]) && flat[at + 5] <= 2;
+        plausible && known_before(from + at as u64, &flat[at..]) > from && {
             let rest = Chunks::from(flat.slice(at..));
             matches!(decode(&mut Reader::new(&rest), salt), Ok(Some(_)))
         }

@@ -66,6 +66,10 @@ pub(crate) struct Layout {
     owner: Owner,
     encoder: Encoder,
     seq: u64,
+    /// Batches that are not known to be durable: number, bytes, and whether it is synced; and the sum
+    /// of their bytes.
+    flying: VecDeque<(u64, u64, bool)>,
+    flying_bytes: u64,
     /// Whether this boot has begun its first segment.
     begun: bool,
     /// Jobs not yet handed to the writer.
@@ -96,6 +100,8 @@ impl Layout {
             owner,
             encoder: Encoder::new(salt),
             seq: 0,
+            flying: VecDeque::new(),
+            flying_bytes: 0,
             begun: false,
             jobs: Vec::new(),
         }
@@ -158,8 +164,22 @@ impl Layout {
             *greatest = index.max(*greatest);
         }
         self.seq += 1;
+        self.flying.push_back((self.seq, len, sync));
+        self.flying_bytes += len;
+        self.encoder.set_since(self.flying_bytes);
         self.jobs.push(Job::Append { segment: number, offset, data, seq: self.seq, sync });
         (self.seq, Place { segment: number, end: offset }, change)
+    }
+
+    /// The writer is through with all batches up to that one. Durable are those up to the last of them
+    /// that was to be synced.
+    pub(crate) fn persisted(&mut self, seq: u64) {
+        let synced = self.flying.iter().rfind(|(number, _, sync)| *sync && *number <= seq);
+        let Some(synced) = synced.map(|(number, ..)| *number) else { return };
+        while let Some((_, len, _)) = self.flying.pop_front_if(|(number, ..)| *number <= synced) {
+            self.flying_bytes -= len;
+        }
+        self.encoder.set_since(self.flying_bytes);
     }
 
     fn roll(&mut self) -> Change {

@@ -12,3 +12,5 @@ use host::Class;
 
 /// Class word of all writes and syncs of the log.
 pub(crate) const WAL: Class = Class("wal");
+/// The name of a segment whose beginning is not durable yet.
+pub(crate) const BEGUN: &str = "wal/new";

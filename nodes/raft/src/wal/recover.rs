@@ -1,26 +1,36 @@
 //! Reading the log back at boot. Segments are read in order; a later entry at an index truncates
 //! what lay there and after. Bytes at the end of the last segment that are no record are what a
-//! power loss leaves of an unsynced append: they are cut. Anything else that does not read is
-//! damage of what was once durable, and the node refuses to start rather than forget what it
-//! promised.
+//! power loss leaves of an unsynced append: they are cut, with whole records behind them unless one
+//! knew that they had been durable. Anything else that does not read is damage of what was once
+//! durable, and the node refuses to start rather than forget what it promised.
 //!
-//! What is found in the page cache after a mere crash need not be durable: the last segment is
-//! synced before anybody builds on it. Each boot begins a segment of its own, because the copies of
+//! What is found in the page cache after a mere crash need not be durable, nor does a sync that says
+//! Ok make it so: after a sync that failed its pages count as clean. What no record knows to be
+//! durable is written anew in its place, and synced, before anybody builds on it. Each boot begins a segment of its own, because the copies of
 //! hard states at the beginning of the last one may be incomplete without showing it.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
 
-use host::{Chunks, Disk, OpenMode};
+use host::{Chunks, Disk, File, OpenMode};
 use raft::eraftpb::{ConfState, HardState};
 
-use super::WAL;
-use super::codec::{Bad, Owner, Record, decode, record_follows};
+use super::codec::{Bad, Owner, Record, decode, decode_with, known_durable, was_durable};
 use super::layout::{Carried, Layout, Segment};
+use super::{BEGUN, WAL};
 use crate::chain::chain_entry;
 use crate::event::wal_file;
 use crate::log::{LogStore, Mark, Place, Slot};
 use crate::rope::Reader;
+
+/// Deliberate defects of reading back.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Defects {
+    /// Whatever does not read ends the log.
+    pub(crate) bad_record_ends_log: bool,
+    /// Bodies of records are not verified.
+    pub(crate) torn_record_accepted: bool,
+}
 
 /// What the disk remembers.
 pub(crate) struct Recovered {
@@ -134,6 +144,9 @@ fn damaged(segment: u64, offset: u64, why: &str) -> io::Error {
 async fn segments(disk: &Disk) -> io::Result<(Vec<u64>, Vec<u64>)> {
     let mut numbers = Vec::new();
     for name in disk.list("wal/").await? {
+        if name == BEGUN {
+            continue;
+        }
         let digits = name.strip_prefix("wal/").unwrap_or(&name);
         let number = digits.parse::<u64>().ok().filter(|n| *n > 0 && wal_file(*n) == name);
         numbers.push(number.ok_or_else(|| {
@@ -168,8 +181,8 @@ pub(crate) async fn recover(
     limit: u64,
     groups: &[u32],
     fresh: &ConfState,
-    salt: u32,
-    owner: Owner,
+    (salt, owner): (u32, Owner),
+    defects: Defects,
 ) -> io::Result<Recovered> {
     let mut replay: BTreeMap<u32, Replay> =
         groups.iter().map(|g| (*g, Replay::default())).collect();
@@ -185,38 +198,49 @@ pub(crate) async fn recover(
         {
             check_owner(theirs, owner)?;
         }
-        if let Err((offset, bad)) = read_segment(&rope, &mut segment, &mut replay) {
-            if !is_last || record_follows(&rope, offset) {
+        let verify = !defects.torn_record_accepted;
+        let mut ends = is_last;
+        if let Err((offset, bad)) = read_segment(&rope, verify, &mut segment, &mut replay) {
+            let torn = is_last && !was_durable(&rope, offset);
+            if !torn && !defects.bad_record_ends_log {
                 return Err(damaged(*number, offset, bad.0));
             }
+            ends = true;
             cut = Some((*number, offset, rope.len() - offset));
             segment.bytes = offset;
             file.truncate(offset).await?;
         }
-        if segment.bytes == 0 && !is_last {
+        if segment.bytes == 0 && !ends {
             return Err(damaged(*number, 0, "it is empty, and others follow it"));
         }
         if segment.bytes == 0 {
             disk.remove(&wal_file(*number)).await?;
             continue;
         }
-        if is_last {
-            file.sync(WAL).await?;
-            disk.sync_dir().await?;
+        if ends {
+            make_durable(disk, &file, &rope, segment.bytes).await?;
         }
         found.push_back(segment);
+        if ends {
+            // Nothing follows, but for a defect.
+            for number in &numbers[at + 1..] {
+                disk.remove(&wal_file(*number)).await?;
+            }
+            break;
+        }
     }
     let carried = replay
         .iter()
         .map(|(g, r)| (*g, Carried { hard: r.hard.clone(), mark: r.mark.clone() }))
         .collect();
-    let mut logs = BTreeMap::new();
-    for (group, replay) in replay {
-        let refuse = |why| {
-            io::Error::new(io::ErrorKind::InvalidData, format!("the log of group {group}: {why}"))
-        };
-        logs.insert(group, replay.finish(fresh).map_err(refuse)?);
-    }
+    let finish = |(group, replay): (u32, Replay)| match replay.finish(fresh) {
+        Ok(log) => Ok((group, log)),
+        Err(why) => {
+            let text = format!("the log of group {group}: {why}");
+            Err(io::Error::new(io::ErrorKind::InvalidData, text))
+        }
+    };
+    let logs = replay.into_iter().map(finish).collect::<io::Result<_>>()?;
     // Not before all that remains is known to do without them.
     for number in stale {
         disk.remove(&wal_file(number)).await?;
@@ -224,9 +248,19 @@ pub(crate) async fn recover(
     Ok(Recovered { layout: Layout::new(limit, found, carried, salt, owner), logs, cut })
 }
 
+/// Makes the first `end` bytes of the last segment durable, and its name. Those that no record knows
+/// to be so are written anew: a sync alone need not reach them.
+async fn make_durable(disk: &Disk, file: &File, rope: &Chunks, end: u64) -> io::Result<()> {
+    let known = known_durable(rope, end);
+    file.write_at(WAL, vec![(known, rope.slice(known, end - known))]).await?;
+    file.sync(WAL).await?;
+    disk.sync_dir().await
+}
+
 /// Replays one segment; on damage says where and why, and what came before it has been replayed.
 fn read_segment(
     rope: &Chunks,
+    verify: bool,
     segment: &mut Segment,
     replay: &mut BTreeMap<u32, Replay>,
 ) -> Result<(), (u64, Bad)> {
@@ -235,7 +269,9 @@ fn read_segment(
     loop {
         let offset = reader.position();
         let at = |bad| (offset, bad);
-        let Some(record) = decode(&mut reader, salt).map_err(at)? else { return Ok(()) };
+        let Some(record) = decode_with(&mut reader, salt, verify).map_err(at)? else {
+            return Ok(());
+        };
         let begins = matches!(record, Record::Segment { .. });
         if begins != (offset == 0) {
             return Err(at(Bad("a segment begins with its header, and only there")));

@@ -84,7 +84,7 @@ fn a_segment_reads_up_to_its_damage() {
     for cut in 0..=whole.len() {
         let mut segment = Segment { number: 1, bytes: cut, last: BTreeMap::new() };
         let mut replay = BTreeMap::new();
-        let out = read_segment(&whole.slice(0, cut), &mut segment, &mut replay);
+        let out = read_segment(&whole.slice(0, cut), true, &mut segment, &mut replay);
         let ends = [0, 78, 126, 174, 222];
         assert_eq!(out.is_ok(), ends.contains(&cut), "cut at {cut}");
         if let Err((offset, _)) = out {
@@ -115,7 +115,7 @@ const OWNER: Owner = Owner { cluster: 77, member: 1 };
 fn boot(arm: &TestArm, owner: Owner) -> Option<io::Result<Recovered>> {
     let fresh = ConfState { voters: vec![1, 2, 3], ..ConfState::default() };
     let disk = arm.host().disk();
-    at_once(async { recover(&disk, 1000, &[1], &fresh, 9, owner).await })
+    at_once(async { recover(&disk, 1000, &[1], &fresh, (9, owner), Defects::default()).await })
 }
 
 /// A segment that begins with these hard states and holds these entries.
@@ -229,4 +229,75 @@ fn a_segment_that_is_missing_or_empty_is_refused_and_nothing_is_removed() {
         assert!(boot(&arm, OWNER).unwrap().is_err());
         assert_eq!(arm.files(), before);
     }
+}
+
+/// A batch of one entry, stamped as if so many bytes before it were not known to be durable.
+fn batch(slot: &Slot, since: u64) -> Vec<u8> {
+    let mut encoder = Encoder::new(5);
+    encoder.set_since(since);
+    encoder.entry(1, &slot.entry, slot.chain);
+    encoder.finish().to_bytes().to_vec()
+}
+
+/// Entries of 600 bytes in one segment, each in a batch of its own that knows all but so many of the
+/// batches before it to be durable.
+fn stamped(unsure: u64) -> (Vec<u8>, Vec<usize>) {
+    let (mut bytes, mut ends, mut chain) = (segment(1, 0, &[]), Vec::new(), GENESIS);
+    for index in 1..=6 {
+        let data = bytes::Bytes::from(vec![7; 600]);
+        let context = crate::chain::seal(&[], crc32fast::hash(&data));
+        let entry = Entry { index, term: 2, data, context, ..Entry::default() };
+        chain = chain_entry(chain, &entry);
+        let slot = Slot { entry, chain, place: Place::default() };
+        let len = batch(&slot, 0).len() as u64;
+        bytes.extend(batch(&slot, unsure.min(index - 1) * len));
+        ends.push(bytes.len());
+    }
+    (bytes, ends)
+}
+
+fn on_disk(bytes: &[u8]) -> TestArm {
+    let arm = TestArm::new();
+    arm.put(&wal_file(1), bytes);
+    arm
+}
+
+#[test]
+fn a_hole_is_damage_only_where_a_later_record_knew_it_to_be_durable() {
+    for unsure in [1, 2] {
+        let (whole, ends) = stamped(unsure as u64);
+        for bad in 0..6 {
+            let mut bytes = whole.clone();
+            bytes[ends[bad] - 300..ends[bad] - 100].fill(0);
+            let found = boot(&on_disk(&bytes), OWNER).unwrap();
+            // Distances are rounded up to sectors, so a little less is known than there was.
+            if bad + unsure + 1 < 6 {
+                assert!(found.is_err(), "{bad} with {unsure} unsure");
+            } else if bad + unsure >= 6 {
+                assert_eq!(
+                    found.unwrap().logs[&1].last(),
+                    bad as u64,
+                    "{bad} with {unsure} unsure"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn what_is_not_known_to_be_durable_is_written_anew() {
+    let (bytes, ends) = stamped(1);
+    let known = known_durable(&Chunks::from(bytes.clone()), bytes.len() as u64);
+    assert!(known > ends[3] as u64 - 512 && known <= ends[4] as u64, "{known} {ends:?}");
+    let arm = on_disk(&bytes);
+    assert!(boot(&arm, OWNER).unwrap().is_ok());
+    assert_eq!(arm.files()[&wal_file(1)], bytes, "with the same bytes");
+}
+
+#[test]
+fn a_segment_that_was_not_finished_has_no_name() {
+    let (bytes, _) = stamped(1);
+    let arm = on_disk(&bytes);
+    arm.put(crate::wal::BEGUN, &[3; 100]);
+    assert_eq!(boot(&arm, OWNER).unwrap().unwrap().logs[&1].last(), 6);
 }

@@ -6,7 +6,7 @@ use crate::log::{Mark, Place};
 use crate::test_arm::{TestArm, at_once};
 use crate::wal::codec::Owner;
 use crate::wal::layout::Layout;
-use crate::wal::recover::{Recovered, recover};
+use crate::wal::recover::{Defects, Recovered, recover};
 use raft::eraftpb::{ConfState, Entry, HardState};
 
 const OWNER: Owner = Owner { cluster: 77, member: 1 };
@@ -14,7 +14,9 @@ const OWNER: Owner = Owner { cluster: 77, member: 1 };
 fn recovered(arm: &TestArm) -> Recovered {
     let disk = arm.host().disk();
     let fresh = ConfState::default();
-    at_once(recover(&disk, 1000, &[1], &fresh, 9, OWNER)).expect("through").expect("readable")
+    at_once(recover(&disk, 1000, &[1], &fresh, (9, OWNER), Defects::default()))
+        .expect("through")
+        .expect("readable")
 }
 
 fn entry(index: u64) -> Entry {

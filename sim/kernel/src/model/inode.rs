@@ -27,7 +27,8 @@ pub use harm::{Sector, Tear};
 /// The unit that a device writes whole or not at all.
 pub(crate) const SECTOR: u64 = 512;
 
-/// How many syncs a byte must have outlived before damage to it cannot pass for a torn end.
+/// How many syncs must have made a file longer, the one that covered a byte included, before damage
+/// to that byte cannot pass for a torn end.
 const SEALS: usize = 4;
 
 #[derive(Clone, Debug)]
@@ -96,7 +97,7 @@ pub(crate) struct Inode {
     latents: Latents,
     /// Syncs that lied: when each comes true, and the mark up to which it was promised.
     claims: Vec<(Time, u64)>,
-    /// The durable lengths after the last syncs that made something durable, oldest first.
+    /// The durable lengths after the last syncs that made the file longer, oldest first.
     seals: [u64; SEALS],
     /// Ranges that cannot be read, each with the line of the plan that made it so.
     unreadable: Vec<(u64, u64, usize)>,
@@ -192,8 +193,11 @@ impl Inode {
         }
         if self.first > before {
             self.claims.retain(|(_, promised)| *promised > self.first);
-            self.seals.rotate_left(1);
-            self.seals[SEALS - 1] = self.durable_len();
+            let durable = self.durable_len();
+            if durable > self.seals[SEALS - 1] {
+                self.seals.rotate_left(1);
+                self.seals[SEALS - 1] = durable;
+            }
         }
     }
 

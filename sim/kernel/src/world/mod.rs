@@ -185,6 +185,13 @@ pub(crate) struct Host {
     pub tasks: Vec<u64>,
 }
 
+impl Host {
+    /// Whether its disk lost or changed what was durable.
+    pub(crate) fn harmed(&self) -> bool {
+        self.damaged || self.strain.disk.forgot
+    }
+}
+
 /// A device and the jobs that it works on.
 pub(crate) struct Device {
     pub share: Share<(usize, &'static str)>,

@@ -12,7 +12,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::World;
 use crate::draw::{Draws, mix};
 use crate::event::KernelEvent;
-use crate::model::files::{Sector, Survivor};
+use crate::model::files::{Files, Sector, Survivor};
 
 /// How a power loss tears what was on its way to the device.
 #[derive(Clone, Copy, Debug)]
@@ -115,10 +115,12 @@ impl World {
     }
 
     /// The host is left without power and with an empty disk, or with this one.
-    pub(crate) fn change_disk(&mut self, host: usize, with: Option<crate::model::files::Files>) {
+    pub(crate) fn change_disk(&mut self, host: usize, with: Option<Files>) {
         let mut unused = self.draws.stream("change_disk", 0, 0);
         self.lose_power(host, &mut unused, Some(&[]), None);
         let machine = &mut self.hosts[host];
+        // What was damaged is gone with the rest.
+        (machine.damaged, machine.refused) = (false, false);
         machine.strain.disk.forgot = true;
         match with {
             Some(files) => machine.files.replace(files),
