@@ -8,70 +8,10 @@
 //! each other in turn, a leader's disk lags. A setting can be a defect too: a lease must allow for how far
 //! clocks run apart.
 
+mod planted;
 mod program;
 
-use std::collections::BTreeSet;
-
-/// Seeds that are tried at once.
-const AT_ONCE: u64 = 10;
-
-/// A defect, the check that is there for it, where it is sought, and among how many seeds at most.
-struct Plant {
-    word: &'static str,
-    check: &'static str,
-    /// Another check that may trip over what the defect leads to.
-    then: Option<&'static str>,
-    scenario: &'static str,
-    limit: u64,
-}
-
-fn plant(word: &'static str, check: &'static str, scenario: &'static str, limit: u64) -> Plant {
-    Plant { word, check, then: None, scenario, limit }
-}
-
-/// All checks that seeds of a sweep tripped.
-fn tripped(test: &str, line: &str) -> BTreeSet<String> {
-    let out = program::scratch(&format!("plants_{test}"));
-    let seeds = program::json(&format!("sweep {line} --out {}", out.display()));
-    let failed = seeds.iter().filter(|o| o["verdict"] == "fail");
-    let violations = failed.flat_map(|o| o["violations"].as_array().expect("a list"));
-    violations.map(|v| v["check"].as_str().expect("a word").to_string()).collect()
-}
-
-fn only(check: &str) -> BTreeSet<String> {
-    BTreeSet::from([check.to_string()])
-}
-
-impl Plant {
-    /// Tries seeds until the plant is caught; how many it took.
-    fn is_caught(&self) -> u64 {
-        let Plant { word, check, then, scenario, limit } = self;
-        for from in (0..*limit).step_by(AT_ONCE as usize) {
-            let to = from + AT_ONCE;
-            let mut caught =
-                tripped(word, &format!("{scenario} --seeds {from}..{to} --plant {word}"));
-            if !caught.is_empty() {
-                let all = caught.clone();
-                then.map(|check| caught.remove(check));
-                assert_eq!(
-                    caught,
-                    only(check),
-                    "{all:?} by {word}, seeds {from}..{to} of {scenario}"
-                );
-                return to;
-            }
-        }
-        panic!("{check} caught no {word} among {limit} seeds of {scenario}");
-    }
-}
-
-/// Every plant is caught, and the same seeds without it are sound.
-fn all_are_caught(scenario: &str, plants: &[Plant]) {
-    let seeds = plants.iter().map(Plant::is_caught).max().expect("at least one plant");
-    let name = scenario.replace(['/', '.'], "_");
-    let without = tripped(&name, &format!("{scenario} --seeds 0..{seeds}"));
-    assert!(without.is_empty(), "{scenario} without a plant: {without:?}");
-}
+use planted::{all_are_caught, only, plant, tripped};
 
 #[test]
 fn votes_syncs_and_sessions_in_the_swarm() {
@@ -84,10 +24,8 @@ fn votes_syncs_and_sessions_in_the_swarm() {
             plant("vote_not_persisted", "one_vote_per_term", here, 300),
             plant("hardstate_without_sync", "one_vote_per_term", here, 150),
             plant("session_forgotten", "exactly_once", here, 50),
-            Plant {
-                then: Some("state_machine_safety"),
-                ..plant("session_not_in_snapshot", "exactly_once", here, 100)
-            },
+            plant("session_not_in_snapshot", "exactly_once", here, 100)
+                .then(&["state_machine_safety"]),
             plant("compact_before_snapshot_durable", "kernel", here, 10),
         ],
     );

@@ -162,7 +162,7 @@ pub(crate) struct Plants {
     pub(crate) request_before_fsync: bool,
     pub(crate) answer_by_index_alone: bool,
     pub(crate) neutral_heartbeat_twice: bool,
-    pub(crate) neutral_sync_always: bool,
+    pub(crate) neutral_commit_synced: bool,
     pub(crate) neutral_yield_between_jobs: bool,
     pub(crate) neutral_reads_in_reverse: bool,
     pub(crate) neutral_frame_per_message: bool,

@@ -111,7 +111,8 @@ impl Driver {
             self.layout.entry(id, &slot.entry, chain);
             self.ends.push(self.layout.batch_len());
         }
-        let mut must_sync = ready.must_sync();
+        let commits = self.plants.neutral_commit_synced && ready.hs().is_some();
+        let mut must_sync = ready.must_sync() || commits;
         let has_body = range.is_some() || installed.is_some();
         if let Some(hard) = ready.hs() {
             group.raw.mut_store().set_hard(hard.clone());
@@ -123,7 +124,6 @@ impl Driver {
         if self.plants.hardstate_without_sync && !has_body {
             must_sync = false;
         }
-        must_sync |= self.plants.neutral_sync_always;
         self.write_hard(at);
         let change = self.close_batch(id, must_sync, range.map(|r| r.1), at);
         if let Some((first, last, term_last)) = range {

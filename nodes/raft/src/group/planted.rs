@@ -94,7 +94,7 @@ impl Group {
         if self.plants.commit_goes_back && orders && (raft.term, raft.leader_id) == (term, from) {
             // A new leader knows less; Kafka's high watermark went back this way before KIP-207.
             let log = &mut raft.raft_log;
-            let least = log.applied.max(log.store.snapshot_mark().index);
+            let least = log.applied.max(log.first_index() - 1);
             log.committed = log.committed.min(commit.max(least));
         }
         if kind != MessageType::MsgAppendResponse || reject || raft.state != StateRole::Leader {
