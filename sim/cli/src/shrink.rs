@@ -230,9 +230,7 @@ pub fn shrink(session: &Session, args: &Shrink) -> Result<i32, Failure> {
             ),
         });
     };
-    if matches!(kind.class, Class::Safety | Class::Panic) {
-        bench.trial.by = Some(first.virtual_ns + LATER_NS);
-    }
+    bench.trial.by = by(&kind, first.virtual_ns);
     let board = Arc::new(Mutex::new(Board {
         session: session.registry.program(),
         root: session.root(),
@@ -293,8 +291,35 @@ fn bench<'a>(
     }
 }
 
+/// Faults and operations that are left of a seed that fails, after so long a search; nothing is told.
+pub fn size(
+    session: &Session,
+    scenario: &Arc<Scenario>,
+    options: &Options,
+    budget: Duration,
+    jobs: usize,
+    stop: &AtomicBool,
+) -> Option<(usize, usize)> {
+    let outcome = kernel::run::run(scenario, session.registry, options).ok()?;
+    let kind = Kind::of(&outcome, scenario)?;
+    let (registry, base) = (session.registry, options.clone());
+    let by = by(&kind, outcome.virtual_ns);
+    let trial = Trial { scenario, registry, base, kind, by };
+    let first = trial.try_case(&exact(options, &outcome))?;
+    let mut quiet = |_: &'static str, _: &Seen, _: u64| ();
+    let until = Instant::now() + budget;
+    let (runs_left, runs, on) = (u64::MAX, 0, &mut quiet);
+    let mut bench = Bench { trial, until, runs_left, jobs, stop, on, runs };
+    Some(kernel::shrink::shrink(first, &mut bench).size())
+}
+
+/// By when a candidate has to fail: what goes wrong at a moment goes wrong about then.
+fn by(kind: &Kind, virtual_ns: u64) -> Option<u64> {
+    matches!(kind.class, Class::Safety | Class::Panic).then_some(virtual_ns + LATER_NS)
+}
+
 /// What fired in a run, as a case of its own.
-pub fn exact(options: &Options, outcome: &Outcome) -> Case {
+fn exact(options: &Options, outcome: &Outcome) -> Case {
     let plan = options.plan.clone().unwrap_or_default();
     let (scenario, seed) = (Some(outcome.scenario.clone()), Some(outcome.seed));
     let (drawn, exact) = (Vec::new(), outcome.fired.clone());
