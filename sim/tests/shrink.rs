@@ -116,13 +116,13 @@ fn a_kept_plan_with_a_plant_has_to_fail() {
     let kept = &last["summary"]["kept"][0];
     assert_eq!((code, &kept["status"], &kept["stale"][0]), (0, &"caught".into(), &"nodes".into()));
 
-    // Without its faults it does not fail: a fresh plan has to, a stale one proves nothing.
-    let head = plan.split("\n[[fired]]").next().unwrap();
-    fs::write(&path, head).unwrap();
+    // Another plant trips no such check: a fresh plan has to, a stale one proves nothing.
+    let other = plan.replace(PLANT, "session_forgotten");
+    fs::write(&path, &other).unwrap();
     let (code, last, _) = sweep("swarm");
     let kept = &last["summary"]["kept"][0];
     assert_eq!((code, &kept["status"]), (4, &"escaped".into()), "{kept}");
-    fs::write(&path, head.replace("nodes = \"", "nodes = \"other")).unwrap();
+    fs::write(&path, other.replace("nodes = \"", "nodes = \"other")).unwrap();
     assert_eq!(sweep("swarm").0, 0);
 
     // It is an untrusted file, and none of another scenario's business.

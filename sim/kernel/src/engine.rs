@@ -20,7 +20,8 @@ use crate::arm::SimArm;
 use crate::event::KernelEvent;
 use crate::fault::Fault;
 use crate::outcome::{Class, Violation};
-use crate::plan::{Drawn, Fired, Mask, Sky};
+use crate::plan::{Drawn, Fired, Mask};
+use crate::profile::Profile;
 use crate::registry::Boot;
 use crate::task::{contained, spawn};
 use crate::workload::Load;
@@ -51,7 +52,7 @@ pub(crate) struct Setup {
     pub settle_ns: Time,
     pub blackout: bool,
     pub mask: Arc<Mask>,
-    pub sky: Sky,
+    pub profile: Profile,
     pub until: Option<Time>,
 }
 
