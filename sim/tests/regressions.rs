@@ -36,3 +36,26 @@ fn a_leader_without_room_lets_another_lead() {
         assert!(run["measures"]["leader_changes"].as_f64() >= Some(1.0), "seed {}", run["seed"]);
     }
 }
+
+/// Plans in faults/plans: what was found and mended passes, and what a plant did is caught. One that is stale
+/// may miss what it hit before: then its seed is to be shrunk again.
+#[test]
+fn kept_plans_do_what_they_were_kept_for() {
+    let folder = program::root().join("faults/plans");
+    let mut scenarios = std::collections::BTreeSet::new();
+    for entry in std::fs::read_dir(folder).expect("kept plans").flatten() {
+        let name = entry.file_name().into_string().expect("a plain name");
+        scenarios.extend(name.split('-').next().map(str::to_string));
+    }
+    assert!(!scenarios.is_empty());
+    for scenario in scenarios {
+        let out = scratch(&format!("regressions-kept-{scenario}"));
+        let line = format!("sweep {scenario} --seeds 0..1 --out {}", out.display());
+        let summary = json(&line).pop().expect("a summary");
+        for kept in summary["summary"]["kept"].as_array().expect("kept plans") {
+            let stale = kept["stale"].as_array().is_some_and(|parts| !parts.is_empty());
+            let held = kept["status"] == "caught" || kept["status"] == "passes";
+            assert!(held || (stale && kept["status"] == "escaped"), "{kept}");
+        }
+    }
+}

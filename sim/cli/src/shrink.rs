@@ -26,7 +26,7 @@ use serde_json::{Value, json};
 use crate::args::{Changes, Format, quoted, seed};
 use crate::interrupt::Interrupt;
 use crate::kept;
-use crate::report::{Digest, Page, fired};
+use crate::report::{Digest, Page, capitals, fired};
 use crate::session::{Failure, Session, write_whole};
 use crate::table::{table, wrapped};
 use crate::terminal::{Paint, err, grouped, out, seconds};
@@ -47,7 +47,7 @@ pub struct Shrink {
     /// How long to search.
     #[arg(long, value_name = "TIME", value_parser = host::unit::parse_duration, default_value = "60s")]
     pub budget: Duration,
-    /// Try no more candidates than these; the outcome then depends on no clock, if the budget suffices.
+    /// Try no more candidates than these; with the same --jobs the outcome then depends on no clock.
     #[arg(long, value_name = "N")]
     pub runs: Option<u64>,
     /// Candidates at a time [default: all cores].
@@ -91,6 +91,8 @@ pub struct Bench<'a> {
     pub on: &'a mut dyn FnMut(&'static str, &Seen, u64),
     /// Runs so far.
     pub runs: u64,
+    /// There was more to try than the budget allows.
+    pub spent: bool,
 }
 
 impl Trial<'_> {
@@ -128,6 +130,7 @@ impl Judge for Bench<'_> {
     fn judge(&mut self, cases: &[Case]) -> Option<Vec<Option<Seen>>> {
         let spent = self.runs_left < cases.len() as u64 || Instant::now() >= self.until;
         if spent || self.stop.load(Ordering::SeqCst) {
+            self.spent = true;
             return None;
         }
         self.runs_left -= cases.len() as u64;
@@ -208,12 +211,7 @@ pub fn shrink(session: &Session, args: &Shrink) -> Result<i32, Failure> {
         digest: Digest::Shown,
         traced: false,
     };
-    let Some(kind) = Kind::of(&outcome, &scenario) else {
-        let (seed, verdict) = (outcome.seed, crate::report::capitals(outcome.verdict));
-        let text =
-            format!("seed {seed} of {} does not fail: {verdict}; nothing to shrink", scenario.name);
-        return Err(Failure::usage(text));
-    };
+    let kind = Kind::of(&outcome, &scenario).ok_or_else(|| sound(&outcome))?;
     if args.format == Format::Human {
         out(&page.opening());
     }
@@ -221,18 +219,8 @@ pub fn shrink(session: &Session, args: &Shrink) -> Result<i32, Failure> {
     let mut quiet = |_: &'static str, _: &Seen, _: u64| ();
     let mut bench = bench(session, &scenario, &options, kind.clone(), args, &interrupt, &mut quiet);
     let case = exact(&options, &outcome);
-    let Some(first) = bench.trial.try_case(&case) else {
-        return Err(Failure {
-            code: exit::NONDETERMINISM,
-            text: format!(
-                "the faults that fired do not bring seed {} back; `verify` it",
-                options.seed
-            ),
-        });
-    };
-    if matches!(kind.class, Class::Safety | Class::Panic) {
-        bench.trial.by = Some(first.virtual_ns + LATER_NS);
-    }
+    let first = bench.trial.try_case(&case).ok_or_else(|| lost(options.seed))?;
+    bench.trial.by = by(&kind, first.virtual_ns);
     let board = Arc::new(Mutex::new(Board {
         session: session.registry.program(),
         root: session.root(),
@@ -257,7 +245,7 @@ pub fn shrink(session: &Session, args: &Shrink) -> Result<i32, Failure> {
     let mut tell = |step: &'static str, best: &Seen, runs: u64| lock(&board).take(step, best, runs);
     bench.on = &mut tell;
     let best = kernel::shrink::shrink(first, &mut bench);
-    let (runs, cut_short) = (bench.runs + 1, bench.runs_left == 0 || Instant::now() >= bench.until);
+    let (runs, cut_short) = (bench.runs + 1, bench.spent);
     if interrupt.stop().load(Ordering::SeqCst) && !interrupt.claim() {
         loop {
             std::thread::park();
@@ -268,6 +256,19 @@ pub fn shrink(session: &Session, args: &Shrink) -> Result<i32, Failure> {
     board.finish()?;
     let interrupted = interrupt.stop().load(Ordering::SeqCst);
     Ok(if interrupted { exit::INTERRUPTED } else { exit::OK })
+}
+
+/// A seed that does not fail was asked for.
+fn sound(outcome: &Outcome) -> Failure {
+    let (seed, verdict) = (outcome.seed, capitals(outcome.verdict));
+    let scenario = &outcome.scenario;
+    Failure::usage(format!("seed {seed} of {scenario} does not fail: {verdict}; nothing to shrink"))
+}
+
+/// What fired does not bring the failure back.
+fn lost(seed: u64) -> Failure {
+    let text = format!("the faults that fired do not bring seed {seed} back; `verify` it");
+    Failure { code: exit::NONDETERMINISM, text }
 }
 
 /// A bench for what was asked for.
@@ -290,11 +291,39 @@ fn bench<'a>(
         stop: interrupt.stop(),
         on,
         runs: 0,
+        spent: false,
     }
 }
 
+/// Faults and operations that are left of a seed that fails, after so long a search; nothing is told.
+pub fn size(
+    session: &Session,
+    scenario: &Arc<Scenario>,
+    options: &Options,
+    budget: Duration,
+    jobs: usize,
+    stop: &AtomicBool,
+) -> Option<(usize, usize)> {
+    let outcome = kernel::run::run(scenario, session.registry, options).ok()?;
+    let kind = Kind::of(&outcome, scenario)?;
+    let (registry, base) = (session.registry, options.clone());
+    let by = by(&kind, outcome.virtual_ns);
+    let trial = Trial { scenario, registry, base, kind, by };
+    let first = trial.try_case(&exact(options, &outcome))?;
+    let mut quiet = |_: &'static str, _: &Seen, _: u64| ();
+    let until = Instant::now() + budget;
+    let (runs_left, runs, on) = (u64::MAX, 0, &mut quiet);
+    let mut bench = Bench { trial, until, runs_left, jobs, stop, on, runs, spent: false };
+    Some(kernel::shrink::shrink(first, &mut bench).size())
+}
+
+/// By when a candidate has to fail: what goes wrong at a moment goes wrong about then.
+fn by(kind: &Kind, virtual_ns: u64) -> Option<u64> {
+    matches!(kind.class, Class::Safety | Class::Panic).then_some(virtual_ns + LATER_NS)
+}
+
 /// What fired in a run, as a case of its own.
-pub fn exact(options: &Options, outcome: &Outcome) -> Case {
+fn exact(options: &Options, outcome: &Outcome) -> Case {
     let plan = options.plan.clone().unwrap_or_default();
     let (scenario, seed) = (Some(outcome.scenario.clone()), Some(outcome.seed));
     let (drawn, exact) = (Vec::new(), outcome.fired.clone());
@@ -392,7 +421,8 @@ impl Board {
             kernel::plan::Sky::Drawn => "",
         };
         text.push_str(&format!("  smallest   {faults}, {ops}{sky}\n"));
-        let rows: Vec<Vec<String>> = plan.exact.iter().map(|line| told_line(line)).collect();
+        let boot = host::unit::nanos(self.scenario.head.boot);
+        let rows: Vec<Vec<String>> = plan.exact.iter().map(|line| told_line(line, boot)).collect();
         if !rows.is_empty() {
             text.push_str(&table(rows, 4, None));
         }
@@ -409,8 +439,11 @@ impl Board {
 }
 
 /// A line of the plan, as cells.
-fn told_line(line: &kernel::plan::Fired) -> Vec<String> {
+fn told_line(line: &kernel::plan::Fired, boot: u64) -> Vec<String> {
     let mut cells = fired(line);
+    if line.trigger.is_empty() {
+        cells[3] = When::At(line.at.saturating_sub(boot)).show();
+    }
     if let Some(when) = &line.when {
         (cells[0], cells[3]) = (String::new(), when.show());
     }

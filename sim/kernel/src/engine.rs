@@ -22,7 +22,8 @@ use crate::branch::Branch;
 use crate::event::KernelEvent;
 use crate::fault::Fault;
 use crate::outcome::{Class, Violation};
-use crate::plan::{Drawn, Fired, Mask, Sky};
+use crate::plan::{Drawn, Fired, Mask};
+use crate::profile::Profile;
 use crate::registry::Boot;
 use crate::task::{contained, spawn};
 use crate::workload::Load;
@@ -55,7 +56,7 @@ pub(crate) struct Setup {
     pub settle_ns: Time,
     pub blackout: bool,
     pub mask: Arc<Mask>,
-    pub sky: Sky,
+    pub profile: Profile,
     pub until: Option<Time>,
     /// Where the run leaves its seed's draws; lines from `fork_from` on are armed then and not before.
     pub fork: Option<Branch>,

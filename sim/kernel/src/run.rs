@@ -198,6 +198,10 @@ fn setup(
             loads.push((load.clone(), first));
         }
     }
+    let mut profile = scenario.profile.clone();
+    if plan.sky == Sky::Calm {
+        profile.hardware.calm();
+    }
     Ok(Setup {
         boot,
         loads,
@@ -208,7 +212,7 @@ fn setup(
         settle_ns: nanos(scenario.head.settle),
         blackout: scenario.blackout(),
         mask: Arc::new(plan.mask.clone()),
-        sky: plan.sky,
+        profile,
         until: None,
         fork: None,
         fork_from: plan.drawn.len() + plan.exact.len(),
@@ -290,12 +294,8 @@ fn build(scenario: &Scenario, options: &Options, draws: Draws, setup: &Setup) ->
     let handle = Handle::current();
     let nodes = scenario.cluster.hosts as usize;
     let hosts = nodes + setup.loads.len();
-    let mut profile = scenario.profile.clone();
-    if setup.sky == Sky::Calm {
-        profile.hardware.calm();
-    }
-    let hw = profile.hardware.clone();
-    let mut world = World::new(time, draws, profile, nodes);
+    let mut world = World::new(time, draws, setup.profile.clone(), nodes);
+    let hw = setup.profile.hardware.clone();
     let retransmit_ns = nanos(hw.link_retransmit);
     let law = LinkLaw {
         latency: hw.link_latency.clone(),

@@ -24,7 +24,7 @@ const GOAL: (usize, usize) = (10, 50);
 /// With no more than these nobody needs yet another round after it.
 const ENOUGH: (usize, usize) = (3, 12);
 /// Under how many weaves parts are dropped in each round before the finish, and after it.
-const ROUNDS: [&[usize]; 2] = [&[1, 4, 16], &[4, 16, 64]];
+const ROUNDS: [&[usize]; 2] = [&[1, 4, 16], &[4, 16]];
 /// Other weaves under which descriptions are compared.
 const WEAVES: usize = 4;
 

@@ -18,6 +18,12 @@ fn rounder(ns: Time) -> impl Iterator<Item = Time> {
     STEPS.into_iter().map(to).filter(move |r| *r > 0).take_while(move |r| *r != ns)
 }
 
+/// A line that acts at another time no longer says what it once waited for.
+fn moved(line: &mut Fired, at: Time) {
+    line.at = at;
+    line.trigger.clear();
+}
+
 impl Work<'_> {
     pub(super) fn narrow(&mut self) -> bool {
         let mut improved = self.sooner();
@@ -26,7 +32,7 @@ impl Work<'_> {
             improved |= self.fewer_survivors(i);
             improved |= self.shorter(i);
             improved |= self.parameters(i);
-            let at = |line: &mut Fired, ns| line.at = ns;
+            let at = |line: &mut Fired, ns| moved(line, ns);
             improved |= self.changed(i, |line| rounder(line.at).collect(), at);
         }
         if let Some(load) = self.plan().load {
@@ -64,7 +70,7 @@ impl Work<'_> {
             let plans = [8, 6, 4, 2].map(|n| {
                 let mut plan = plan.clone();
                 let by = (first - start) / 8 * n;
-                plan.exact.iter_mut().for_each(|line| line.at -= by);
+                plan.exact.iter_mut().for_each(|line| moved(line, line.at - by));
                 (by >= STEPS[2]).then_some(plan)
             });
             if self.spent || self.first(plans.into_iter().flatten().collect()).is_none() {

@@ -28,7 +28,7 @@ impl Knows {
         (fails && besides).then(|| Seen {
             case: case.clone(),
             asked,
-            load: 1_000_000_000,
+            load: case.plan.load.unwrap_or(1_000_000_000),
             virtual_ns: 2_000_000_000,
             digest: String::new(),
         })
