@@ -67,12 +67,12 @@ pub async fn start(
     let listener = host.net().listen(&me.peer_addr).await?;
 
     let inbox = Mailbox::new();
-    let raft_groups = raft_groups(host, config, plants(host), me.id, recovered.logs)?;
+    let plants = plants(host);
+    let raft_groups = raft_groups(host, config, plants, me.id, recovered.logs)?;
     let begin = raft_groups.iter().map(|g| g.membership.clone()).collect();
     let shared = Arc::new(Shared::new(inbox.clone(), groups.clone(), begin));
     let thread = host.thread(config.raft_thread.0);
     let accept = Arc::new(receiving(host, config, members, groups, &inbox));
-    let plants = plants(host);
     let driver = Driver {
         host: host.clone(),
         config: config.clone(),
