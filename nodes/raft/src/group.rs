@@ -172,8 +172,11 @@ impl Group {
         self.raw.raft.state == StateRole::Leader
     }
 
+    /// Whom it follows; 0 if nobody is known. Who does not belong to the group hears of no leader
+    /// any more, and sends nobody to the last one.
     pub(crate) fn leader(&self) -> u64 {
-        self.raw.raft.leader_id
+        let raft = &self.raw.raft;
+        if self.membership.belongs(raft.id) { raft.leader_id } else { 0 }
     }
 
     /// Draws the next election timeout.

@@ -169,17 +169,16 @@ impl Asker {
         attempt.map_err(|(Missed::Unsent(why) | Missed::Sent(why))| why)
     }
 
-    /// Chooses whom to ask next: the leader if one is known, else the next node after a pause.
-    /// Nodes that send a client to each other and back are given a pause as well.
+    /// Chooses whom to ask next: the leader if one is known, else the next node after a pause. Nodes
+    /// that send a client to each other and back are not believed any more: they may have been
+    /// removed without hearing of it.
     async fn turn_to(&mut self, leader: u64, patience: Patience) {
         self.link = None;
         let known = self.members.all.iter().position(|m| m.id == leader);
-        match known.filter(|at| *at != self.target) {
+        let believed = (self.vain as usize) < self.members.all.len();
+        match known.filter(|at| *at != self.target && believed) {
             Some(at) => {
                 self.target = at;
-                if self.vain as usize >= self.members.all.len() {
-                    return self.pause(patience).await;
-                }
                 self.vain += 1;
             }
             None => {

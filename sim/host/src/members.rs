@@ -1,6 +1,6 @@
-//! Who belongs to the cluster: what a node is told at boot besides its configuration.
+//! Which hosts there are: what a node is told at boot besides its configuration.
 //! Addresses are the arm's: host names in simulation, socket addresses in reality.
-//! Left out: changes of membership; a later word.
+//! Left out: which of them vote; consensus changes that, and says so in its own log.
 
 use crate::Addr;
 

@@ -333,7 +333,7 @@ impl Group {
         if !asks || self.membership.belongs(message.from) {
             return false;
         }
-        let hears = self.leader() != 0 && now.since(self.heard) < self.least_silence;
+        let hears = self.raw.raft.leader_id != 0 && now.since(self.heard) < self.least_silence;
         self.is_leader() || hears
     }
 

@@ -110,6 +110,21 @@ fn a_commit_index_without_its_entries_is_a_lost_tail() {
     assert_eq!(why, "it is known to be committed up to 6, but ends at 5");
 }
 
+#[test]
+fn a_change_of_members_says_that_the_one_before_is_committed() {
+    let changes = |at: &[u64]| {
+        let mut slots = slots(1, 9, 1, GENESIS);
+        for slot in slots.iter_mut().filter(|s| at.contains(&s.entry.index)) {
+            slot.entry = Entry { index: slot.entry.index, term: 1, ..crate::members::leave() };
+        }
+        let mut replay = replayed(slots);
+        replay.hard.commit = 2;
+        replay.finish(&ConfState::default()).unwrap().hard().commit
+    };
+    assert_eq!((changes(&[]), changes(&[7])), (2, 2));
+    assert_eq!((changes(&[4, 7]), changes(&[3, 5, 8])), (4, 5));
+}
+
 const OWNER: Owner = Owner { cluster: 77, member: 1 };
 
 fn boot(arm: &TestArm, owner: Owner) -> Option<io::Result<Recovered>> {
