@@ -8,7 +8,7 @@ use std::time::Duration;
 use host::{Class, Host, Members, OpenMode};
 use kernel::doc::{Doc, Problem};
 use kernel::outcome::{Outcome, Verdict};
-use kernel::plan::{Plan, artifact};
+use kernel::plan::Plan;
 use kernel::registry::{NoParams, Registry, node, workload};
 use kernel::run::{Options, leak, run};
 use kernel::scenario::Scenario;
@@ -477,7 +477,7 @@ proptest! {
         let (registry, _) = registry(true);
         let scenario = scenario(registry, ALL);
         let drawn = run(&scenario, registry, &Options::seed(seed)).unwrap();
-        let text = artifact("toy", seed, &drawn.fired, &[]);
+        let text = drawn.plan().artifact();
         let plan = Plan::parse("kept.toml", &text, registry, 3).map_err(|p| {
             TestCaseError::fail(format!("{p:?}"))
         })?;

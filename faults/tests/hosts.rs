@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use bench::{CLASS, Told, URGED, Urged, effects, fault, ms, outcome, registry, scenario, told};
 use host::{Addr, Host, Members, OpenMode, Style};
 use kernel::outcome::Outcome;
-use kernel::plan::{Plan, artifact};
+use kernel::plan::Plan;
 use kernel::run::{Options, run};
 use kernel::workload::Urges;
 use proptest::prelude::*;
@@ -369,7 +369,7 @@ fn kept(faults: &str, seed: u64) -> [(String, String); 2] {
         (format!("{left:?}"), o.digest.clone())
     };
     let drawn = outcome(registry, faults, seed);
-    let text = artifact("toy", seed, &drawn.fired, &[]);
+    let text = drawn.plan().artifact();
     let plan = Plan::parse("kept.toml", &text, registry, 3).unwrap_or_else(|p| panic!("{p:?}"));
     assert!(!plan.exact.is_empty());
     let options = Options { plan: Some(plan), ..Options::seed(seed) };

@@ -9,7 +9,7 @@ use chatter::{DATAGRAM, FAIR, Heard, SHORT, STREAM, Talk};
 use chatter::{copies, effects, fault, heard, longest_gap, registry, scenario, sent_in, span};
 use host::Style;
 use kernel::outcome::Verdict;
-use kernel::plan::{Plan, artifact};
+use kernel::plan::Plan;
 use kernel::run::{Options, run};
 use proptest::prelude::*;
 
@@ -355,7 +355,7 @@ proptest! {
         let scenario = scenario(registry, 3, &lines);
         let drawn = run(&scenario, registry, &Options::seed(seed)).unwrap();
         prop_assert_eq!(drawn.verdict, Verdict::Pass, "{:?}", drawn.violations);
-        let text = artifact("toy", seed, &drawn.fired, &[]);
+        let text = drawn.plan().artifact();
         let plan = Plan::parse("kept.toml", &text, registry, 3).map_err(|p| {
             TestCaseError::fail(format!("{p:?}"))
         })?;

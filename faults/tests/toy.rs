@@ -7,7 +7,7 @@ use std::time::Duration;
 use host::{Addr, Class, File, Host, Members, OpenMode, Style};
 use kernel::doc::Doc;
 use kernel::outcome::{Outcome, Verdict};
-use kernel::plan::{Plan, artifact};
+use kernel::plan::Plan;
 use kernel::registry::{NoParams, Registry, node, workload};
 use kernel::run::{Options, leak, run};
 use kernel::scenario::Scenario;
@@ -471,7 +471,7 @@ proptest! {
     fn a_kept_plan_replays_to_the_same_digest(seed in 0u64..10_000) {
         let registry = registry(bears);
         let drawn = outcome(registry, ALL, seed);
-        let text = artifact("toy", seed, &drawn.fired, &[]);
+        let text = drawn.plan().artifact();
         let plan = Plan::parse("kept.toml", &text, registry, 3).map_err(|p| {
             TestCaseError::fail(format!("{p:?}"))
         })?;

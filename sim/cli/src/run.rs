@@ -107,9 +107,8 @@ fn why(
 
 /// The plan that was run, with the lines that fired for those that were drawn.
 fn kept(plan: Plan, outcome: &Outcome) -> Plan {
-    let (scenario, seed) = (Some(outcome.scenario.clone()), Some(outcome.seed));
-    let exact = outcome.fired.clone();
-    Plan { drawn: Vec::new(), exact, scenario, seed, expect: None, ..plan }
+    let Plan { mask, sky, load, branch, .. } = plan;
+    Plan { mask, sky, load, branch, ..outcome.plan() }
 }
 
 /// A scenario may only print measures that there are. Which these are, a run says that came to its end, and

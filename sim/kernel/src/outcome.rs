@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use crate::Time;
 use crate::check::Measure;
 use crate::digest::Entry;
-use crate::plan::{Drawn, Fired, Op};
+use crate::plan::{Drawn, Fired, Op, Plan};
 use crate::world::Sight;
 
 /// The verdict on one run.
@@ -261,6 +261,12 @@ impl Outcome {
     /// Whether a sweep counts it as a failure.
     pub fn failed(&self) -> bool {
         !matches!(self.verdict, Verdict::Pass | Verdict::Shown)
+    }
+
+    /// The faults that fired as a plan that replays them.
+    pub fn plan(&self) -> Plan {
+        let (scenario, seed) = (Some(self.scenario.clone()), Some(self.seed));
+        Plan { exact: self.fired.clone(), scenario, seed, ..Plan::default() }
     }
 
     /// A measure by name.

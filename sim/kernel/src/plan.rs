@@ -21,8 +21,8 @@ use host::settings::{Setting, Text};
 use host::unit::{Ratio, Span, nanos, parse_span};
 
 use crate::Time;
-use crate::doc::{Effective, Reader};
 use crate::branch::Branch;
+use crate::doc::{Effective, Reader};
 use crate::draw::Draws;
 use crate::model::files::Survivor;
 use crate::registry::{Params, Registry};
