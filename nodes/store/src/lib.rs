@@ -22,9 +22,12 @@ pub use config::{Config, Own};
 
 /// The store's own deliberate defects. Both make a command be done twice, which `exactly_once` sees
 /// in what the state machines say.
-const OWN_PLANTS: [(&str, &str); 2] = [
+const OWN_PLANTS: [(&str, &str); 5] = [
     ("session_forgotten", "a repeated command is done again"),
     ("session_not_in_snapshot", "a snapshot has no sessions, and unknown ones are trusted"),
+    ("cas_blind", "a compare-and-set does not compare"),
+    ("delete_forgotten", "a delete is acknowledged and leaves the value where it is"),
+    ("stale_get", "a node reads its own table without asking whether it is up to date"),
 ];
 
 const PLANT_COUNT: usize = raft_driver::PLANTS.len() + OWN_PLANTS.len();

@@ -42,6 +42,8 @@ fn item_hash(key: &[u8], item: &Item) -> u64 {
 pub(crate) struct Plants {
     session_forgotten: bool,
     session_not_in_snapshot: bool,
+    cas_blind: bool,
+    delete_forgotten: bool,
 }
 
 /// What became of an entry.
@@ -150,10 +152,13 @@ impl Table {
         value: &Bytes,
     ) -> Outcome {
         let version = self.items.get(&key).map_or(0, |item| item.version);
-        if matches!(act, Act::CompareAndSet { expected } if expected != version) {
+        let mismatch = matches!(act, Act::CompareAndSet { expected } if expected != version);
+        if mismatch && !self.plants.cas_blind {
             return Outcome::quiet(Answer::Mismatch { version });
         }
-        self.remove(&key);
+        if act != Act::Delete || !self.plants.delete_forgotten {
+            self.remove(&key);
+        }
         if act != Act::Delete {
             let By { client, op, .. } = by;
             let item = Item { value: value.clone(), crc, version: index, client, op };
@@ -251,6 +256,8 @@ impl SharedTable {
         let plants = Plants {
             session_forgotten: host.planted(Plant("session_forgotten")),
             session_not_in_snapshot: host.planted(Plant("session_not_in_snapshot")),
+            cas_blind: host.planted(Plant("cas_blind")),
+            delete_forgotten: host.planted(Plant("delete_forgotten")),
         };
         let table = Table { plants, ..Table::default() };
         SharedTable { host: host.clone(), table: Arc::new(Mutex::new(table)) }
