@@ -1,4 +1,5 @@
-//! Defects that no check sees but the one that puts whole histories in order: a comparison that is not made, a
+//! Defects that no check sees but the one that puts whole histories in order: a comparison that is
+//! not made, a
 //! delete that is not done and a read of a node that lags. The latter two are caught by `read_fresh` as
 //! well, so it is muted, and so is what reads back at the end. The same seeds without a defect are sound.
 

@@ -1,7 +1,8 @@
 //! What many seeds came to. A tally is fed with the JSON lines of runs, be they fresh or kept from an
 //! earlier sweep, so that a resumed sweep sums up to the same text as one that was never interrupted.
 //!
-//! In JSON: `{summary: {scenario, seeds, failed, shown, vacuous, unknown, sometimes: [{name, count, seeds}], faults:
+//! In JSON: `{summary: {scenario, seeds, failed, shown, vacuous, unknown, sometimes: [{name,
+//! count, seeds}], faults:
 //! [{kind, drawn, fired, effects}], measures: {name: {unit, p50, max, seeds_nonzero}}, upper_bound_95,
 //! seconds, cut_short, interrupted, exit}}`. `seeds` counts finished seeds, `seeds_nonzero` those in which a
 //! count was 1 or more (null for other units); `upper_bound_95` is null once a seed has failed; `cut_short`
