@@ -41,11 +41,22 @@ impl Bench {
 
     /// Median CPU time of a seed, and the last outcome.
     fn median(&self, scenario: &Arc<Scenario>, runs: u64) -> (Duration, Outcome) {
+        self.median_without(scenario, runs, &[])
+    }
+
+    /// The same with these checks muted.
+    fn median_without(
+        &self,
+        scenario: &Arc<Scenario>,
+        runs: u64,
+        mute: &[String],
+    ) -> (Duration, Outcome) {
         let mut times = Vec::new();
         let mut last = None;
         for seed in 0..=runs {
             let before = cpu();
-            let outcome = run(scenario, self.registry, &Options::seed(seed)).expect("runs");
+            let options = Options { mute: mute.to_vec(), ..Options::seed(seed) };
+            let outcome = run(scenario, self.registry, &options).expect("runs");
             // The first run pays for pages and caches that the process then keeps.
             if seed > 0 {
                 times.push(cpu() - before);
@@ -89,4 +100,8 @@ fn main() {
     let swarm = bench.scenario("swarm", &[]);
     let (time, _) = bench.median(&swarm, 30);
     row("a seed of swarm", format!("{time:.1?}"), "11 ms");
+    let checks: Vec<String> = registry.checks.iter().map(|check| check.word.to_string()).collect();
+    let (bare, _) = bench.median_without(&swarm, 30, &checks);
+    let share = 100.0 * (time.as_secs_f64() - bare.as_secs_f64()) / time.as_secs_f64();
+    row("  of it checks and measures", format!("{share:.1} %"), "10 %");
 }

@@ -1,4 +1,5 @@
-//! A leader only appends to its own log: while it leads it neither overwrites an entry nor deletes one. What a
+//! A leader only appends to its own log: while it leads it neither overwrites an entry nor deletes
+//! one. What a
 //! leader writes must begin right behind the last entry it had, and no snapshot may replace its log.
 //!
 //! A reign is what lies between "leader" and the next word on being something else, or the process's

@@ -44,6 +44,8 @@ pub(crate) struct Plants {
     session_forgotten: bool,
     session_not_in_snapshot: bool,
     session_expires_by_own_clock: bool,
+    cas_blind: bool,
+    delete_forgotten: bool,
 }
 
 /// Planted: how long a session may be idle by a node's own clock.
@@ -168,10 +170,13 @@ impl Table {
         value: &Bytes,
     ) -> Outcome {
         let version = self.items.get(&key).map_or(0, |item| item.version);
-        if matches!(act, Act::CompareAndSet { expected } if expected != version) {
+        let mismatch = matches!(act, Act::CompareAndSet { expected } if expected != version);
+        if mismatch && !self.plants.cas_blind {
             return Outcome::quiet(Answer::Mismatch { version });
         }
-        self.remove(&key);
+        if act != Act::Delete || !self.plants.delete_forgotten {
+            self.remove(&key);
+        }
         if act != Act::Delete {
             let By { client, op, .. } = by;
             let item = Item { value: value.clone(), crc, version: index, client, op };
@@ -270,6 +275,8 @@ impl SharedTable {
             session_forgotten: host.planted(Plant("session_forgotten")),
             session_not_in_snapshot: host.planted(Plant("session_not_in_snapshot")),
             session_expires_by_own_clock: host.planted(Plant("session_expires_by_own_clock")),
+            cas_blind: host.planted(Plant("cas_blind")),
+            delete_forgotten: host.planted(Plant("delete_forgotten")),
         };
         let table = Table { plants, ..Table::default() };
         SharedTable { host: host.clone(), table: Arc::new(Mutex::new(table)) }

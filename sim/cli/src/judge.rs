@@ -48,7 +48,8 @@ A kafka history is violated by any of lost-write, duplicate, inconsistent-offset
 nonmonotonic-poll, nonmonotonic-send and unseen; as in Jepsen it should end with polls that drain its
 partitions, for `unseen` is a send that was acknowledged and that nobody ever polled, nor anything behind it.
 
-Exit codes: 0 all linearizable, 1 any violated, 6 any unknown, 65 a bad line; the lowest of those that apply.";
+Exit codes: 0 all linearizable, 1 any violated, 6 any unknown, 65 a bad line; the lowest of
+those that apply.";
 
 /// `judge`.
 #[derive(Debug, Args)]

@@ -12,7 +12,8 @@
 //!
 //! An anomaly is dated by the return that makes it certain: of two facts that clash the later one; for
 //! a lost write the first of poll and acknowledgement after which it was passed over; for an unseen one the
-//! end. Cost: a sort and a few passes. Left out: transactions, rebalancing, reads of aborted sends. Source: Jepsen,
+//! end. Cost: a sort and a few passes. Left out: transactions, rebalancing, reads of aborted
+//! sends. Source: Jepsen,
 //! `jepsen.tests.kafka`.
 
 use std::collections::BTreeMap;

@@ -1,5 +1,6 @@
 //! The search against brute force: every order that respects real time, with every choice of the operations
-//! whose outcome nobody knows, on whole histories without a word about keys being independent. Verdict, length
+//! whose outcome nobody knows, on whole histories without a word about keys being independent.
+//! Verdict, length
 //! of the shortest failing prefix and offending operation must be the same. `JUDGE_HISTORIES=100000` makes
 //! it a hundred thousand.
 
