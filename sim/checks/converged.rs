@@ -3,7 +3,8 @@
 //! stuck queue, or a leader that forgot a follower.
 //!
 //! The text says who lags, and by how much. A node that does not come back is awaited as well,
-//! unless it refused to serve from a damaged disk. Left out: what the states are (`state_machine_safety`) and whether clients get answers.
+//! unless it refused to serve from a damaged disk. Left out: what the states are
+//! (`state_machine_safety`) and whether clients get answers.
 
 use std::collections::BTreeMap;
 
