@@ -1,5 +1,5 @@
-//! Each fault of disks on a toy node that knows nothing of it. The node keeps a log of equal records and tells
-//! what it finds at each boot and what every operation said; a second node does the same undisturbed.
+//! Each fault of disks on a toy node that knows nothing of it. The node keeps a log of equal records and
+//! tells what it finds at each boot and what every operation said; a second node does the same undisturbed.
 
 use std::io;
 use std::sync::{Arc, Mutex};

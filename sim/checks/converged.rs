@@ -4,7 +4,8 @@
 //! configuration; one that is joint still is to be left. Other nodes may be anywhere.
 //!
 //! The text says who lags, and by how much. A node that does not come back is awaited as well,
-//! unless it refused to serve from a damaged disk. Left out: what the states are (`state_machine_safety`) and whether clients get answers.
+//! unless it refused to serve from a damaged disk. Left out: what the states are
+//! (`state_machine_safety`) and whether clients get answers.
 
 use std::collections::BTreeMap;
 

@@ -1,8 +1,9 @@
-//! What disks do to a log, and what a node must not make of it. Three defects are planted: a sync that failed is
-//! taken for a good one, a record that does not read ends the log wherever it lies, and bodies are believed
-//! without their checksums. `failing_disks.toml` brings the first two out and `torn_everywhere.toml` the third,
-//! within so many seeds, and they trip nothing in a sound node. Under a budget of hosts that may forget, even a sound node is found out: plain Raft
-//! does not survive that, which is why nobody forgets unless a scenario says so.
+//! What disks do to a log, and what a node must not make of it. Three defects are planted: a sync that
+//! failed is taken for a good one, a record that does not read ends the log wherever it lies, and bodies are
+//! believed without their checksums. `failing_disks.toml` brings the first two out and
+//! `torn_everywhere.toml` the third, within so many seeds, and they trip nothing in a sound node. Under a
+//! budget of hosts that may forget, even a sound node is found out: plain Raft does not survive that, which
+//! is why nobody forgets unless a scenario says so.
 
 mod program;
 
@@ -22,8 +23,8 @@ fn tripped(test: &str, line: &str) -> BTreeSet<String> {
     violations.map(|v| v["check"].as_str().expect("a word").to_string()).collect()
 }
 
-/// Tries seeds until a check that is there for the plant trips. Before that the node may give up over what the
-/// defect did to it, and nothing else may trip.
+/// Tries seeds until a check that is there for the plant trips. Before that the node may give up over
+/// what the defect did to it, and nothing else may trip.
 fn is_caught(plant: &str, checks: &[&str], scenario: &str, limit: u64) {
     for from in (0..limit).step_by(AT_ONCE as usize) {
         let seeds = format!("{from}..{}", from + AT_ONCE);

@@ -14,6 +14,7 @@ pub mod kafka;
 mod line;
 mod plan;
 mod search;
+mod tried;
 mod verdict;
 
 pub use account::{Account, account};

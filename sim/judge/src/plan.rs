@@ -131,6 +131,28 @@ impl Plan {
         plan
     }
 
+    /// Whether some answer cannot be explained whatever the order: nobody makes that value in time, or
+    /// two appends were told one position.
+    pub(crate) fn hopeless(&self) -> Option<i64> {
+        if self.positions.values().any(|told| *told > 1) {
+            return Some(i64::MIN);
+        }
+        if self.grows {
+            return None;
+        }
+        let mut earliest = vec![i64::MAX; self.classes];
+        earliest[self.init_class as usize] = i64::MIN;
+        for task in &self.tasks {
+            if let Some(class) = task.makes {
+                let earliest = &mut earliest[class as usize];
+                *earliest = task.call.min(*earliest);
+            }
+        }
+        let late = |class: u32, ret: i64| earliest[class as usize] > ret;
+        let hopeless = self.tasks.iter().any(|t| t.needs.is_some_and(|class| late(class, t.ret)));
+        hopeless.then_some(i64::MIN)
+    }
+
     /// Gives values and effects their numbers.
     fn number(&mut self) {
         let mut classes = BTreeMap::from([(self.init.hash, 0_u32)]);

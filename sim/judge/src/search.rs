@@ -15,6 +15,7 @@
 
 use crate::datum::{Shape, State, mix};
 use crate::plan::{Kind, Plan};
+use crate::tried::Tried;
 
 /// What the search came to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -94,7 +95,7 @@ struct Search<'a> {
 
 /// Searches an order. Takes what it costs out of `budget`.
 pub(crate) fn search(plan: &Plan, budget: &mut u64) -> Found {
-    if let Some(reached) = hopeless(plan) {
+    if let Some(reached) = plan.hopeless() {
         return Found::None { reached };
     }
     let mut search = Search::new(plan);
@@ -104,28 +105,6 @@ pub(crate) fn search(plan: &Plan, budget: &mut u64) -> Found {
         Some(false) => Found::None { reached: search.reached },
         None => Found::Budget,
     }
-}
-
-/// Whether some answer cannot be explained whatever the order: nobody makes that value in time, or
-/// two appends were told one position.
-fn hopeless(plan: &Plan) -> Option<i64> {
-    if plan.positions.values().any(|told| *told > 1) {
-        return Some(i64::MIN);
-    }
-    if plan.grows {
-        return None;
-    }
-    let mut earliest = vec![i64::MAX; plan.classes];
-    earliest[plan.init_class as usize] = i64::MIN;
-    for task in &plan.tasks {
-        if let Some(class) = task.makes {
-            let earliest = &mut earliest[class as usize];
-            *earliest = task.call.min(*earliest);
-        }
-    }
-    let late = |class: u32, ret: i64| earliest[class as usize] > ret;
-    let hopeless = plan.tasks.iter().any(|t| t.needs.is_some_and(|class| late(class, t.ret)));
-    hopeless.then_some(i64::MIN)
 }
 
 impl<'a> Search<'a> {
@@ -532,42 +511,5 @@ impl<'a> Search<'a> {
         left.sort_unstable();
         let done = self.trail.iter().map(|t| tasks[*t as usize].source);
         done.chain(left.into_iter().map(|(_, source)| source)).collect()
-    }
-}
-
-/// What was tried: an open table of 128-bit keys.
-#[derive(Default)]
-struct Tried {
-    slots: Vec<u128>,
-    len: usize,
-}
-
-impl Tried {
-    /// Whether the key is new.
-    fn add(&mut self, key: u128) -> bool {
-        let key = key.max(1);
-        if self.len * 2 >= self.slots.len() {
-            let old = std::mem::take(&mut self.slots);
-            self.slots = vec![0; (old.len() * 2).max(64)];
-            old.into_iter().filter(|key| *key != 0).for_each(|key| {
-                let slot = self.slot(key);
-                self.slots[slot] = key;
-            });
-        }
-        let slot = self.slot(key);
-        let new = self.slots[slot] == 0;
-        self.slots[slot] = key;
-        self.len += usize::from(new);
-        new
-    }
-
-    /// Where the key is, or would be.
-    fn slot(&self, key: u128) -> usize {
-        let mask = self.slots.len() - 1;
-        let mut slot = (key >> 64) as usize & mask;
-        while self.slots[slot] != 0 && self.slots[slot] != key {
-            slot = (slot + 1) & mask;
-        }
-        slot
     }
 }

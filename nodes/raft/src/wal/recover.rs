@@ -4,10 +4,11 @@
 //! knew that they had been durable. Anything else that does not read is damage of what was once
 //! durable, and the node refuses to start rather than forget what it promised.
 //!
-//! What is found in the page cache after a mere crash need not be durable, nor does a sync that says
-//! Ok make it so: after a sync that failed its pages count as clean. What no record knows to be
-//! durable is written anew in its place, and synced, before anybody builds on it. Each boot begins a segment of its own, because the copies of
-//! hard states at the beginning of the last one may be incomplete without showing it.
+//! What is found in the page cache after a mere crash need not be durable, nor does a sync that
+//! says Ok make it so: after a sync that failed its pages count as clean. What no record knows to
+//! be durable is written anew in its place, and synced, before anybody builds on it. Each boot
+//! begins a segment of its own, because the copies of hard states at the beginning of the last one
+//! may be incomplete without showing it.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
@@ -210,10 +211,10 @@ pub(crate) async fn recover(
             segment.bytes = offset;
             file.truncate(offset).await?;
         }
-        if segment.bytes == 0 && !ends {
-            return Err(damaged(*number, 0, "it is empty, and others follow it"));
-        }
         if segment.bytes == 0 {
+            if !ends {
+                return Err(damaged(*number, 0, "it is empty, and others follow it"));
+            }
             disk.remove(&wal_file(*number)).await?;
             continue;
         }
@@ -223,9 +224,7 @@ pub(crate) async fn recover(
         found.push_back(segment);
         if ends {
             // Nothing follows, but for a defect.
-            for number in &numbers[at + 1..] {
-                disk.remove(&wal_file(*number)).await?;
-            }
+            remove_all(disk, &numbers[at + 1..]).await?;
             break;
         }
     }
@@ -242,10 +241,15 @@ pub(crate) async fn recover(
     };
     let logs = replay.into_iter().map(finish).collect::<io::Result<_>>()?;
     // Not before all that remains is known to do without them.
-    for number in stale {
-        disk.remove(&wal_file(number)).await?;
-    }
+    remove_all(disk, &stale).await?;
     Ok(Recovered { layout: Layout::new(limit, found, carried, salt, owner), logs, cut })
+}
+
+async fn remove_all(disk: &Disk, segments: &[u64]) -> io::Result<()> {
+    for number in segments {
+        disk.remove(&wal_file(*number)).await?;
+    }
+    Ok(())
 }
 
 /// Makes the first `end` bytes of the last segment durable, and its name. Those that no record knows

@@ -1,5 +1,5 @@
-//! What damage does to files: it stays hidden until its time, hits what it says and nothing else, is mended by
-//! a rewrite, and what syncs that lied or failed have promised is told apart from what is durable.
+//! What damage does to files: it stays hidden until its time, hits what it says and nothing else, is mended
+//! by a rewrite, and what syncs that lied or failed have promised is told apart from what is durable.
 
 use host::OpenMode;
 use host::unit::Size;

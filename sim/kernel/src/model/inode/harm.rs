@@ -8,7 +8,7 @@
 //! surviving unsynced change is there, missing (as it was before), or garbage. Bytes that were
 //! durable before are never torn, even in a sector that an append shares with them.
 //!
-//! Source: FoundationDB's AsyncFileNonDurable (pages and sectors after a kill); Rebello et al.,
+//! Source: FoundationDB's AsyncFileNonDurable (pages and sectors after a reboot); Rebello et al.,
 //! USENIX ATC 2020 (what file systems do after a failed fsync).
 
 use bytes::Bytes;
