@@ -154,7 +154,12 @@ fn a_seed_is_one_run_wherever_it_is_run() {
 #[test]
 fn load_goes_on_for_the_recovery_and_no_longer() {
     let phases = |load: &str, recovery: &str| {
-        let node = |_, _| std::future::pending::<std::io::Result<()>>();
+        // Somebody has to have something to do, or the run is a deadlock.
+        let node = |host: host::Host, _| async move {
+            loop {
+                host.clock().sleep(Duration::from_millis(100)).await;
+            }
+        };
         let text = LOAD.replace("waits", load).replace("duration", &format!("{recovery}duration"));
         let registry = crate::run::leak(registry(node));
         let scenario = super::scenario(registry, &text);
