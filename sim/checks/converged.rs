@@ -159,10 +159,10 @@ mod tests {
         group.applied.extend([at(9), at(4), at(9)].into_iter().flatten().enumerate());
         let config = |index, outgoing| Config { index, voters: 0b101, outgoing, learners: 0 };
         group.configs.note(0, config(3, 0b111));
-        let awaited = group.awaits(3).expect("it is joint");
+        let awaited = group.awaits(0..3).expect("it is joint");
         assert!(awaited.contains("is to be left") && awaited.contains("n2 has applied 4"));
         group.configs.note(0, config(4, 0));
-        assert_eq!(group.awaits(3), None);
+        assert_eq!(group.awaits(0..3), None);
     }
 
     #[test]
