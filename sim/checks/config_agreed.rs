@@ -68,8 +68,11 @@ impl ConfigAgreed {
             );
             return Err(Finding::at(host, text));
         }
-        let (other, first) = *group.known.entry(index).or_insert((host, config));
-        if !same(&first, &config) {
+        let known = group.known.get(&index).copied();
+        if known.is_some_and(|(_, first)| same(&first, &config)) {
+            return Ok(());
+        }
+        if let Some((other, _)) = known {
             let text = format!(
                 "{name} and {} go by different configurations{of} from {index} on",
                 node(other)
@@ -84,6 +87,7 @@ impl ConfigAgreed {
             false => same(before, &config),
         });
         if fits {
+            group.known.insert(index, (host, config));
             return Ok(());
         }
         let text =

@@ -1,5 +1,6 @@
-//! Three processes on loopback, or as many as a test asks for, with addresses and folders of their own, that end with the test
-//! whatever happens to it. Everything waits by looking again until a deadline, never for a fixed time.
+//! Three processes on loopback, or as many as a test asks for, with addresses and folders of their own,
+//! that end with the test whatever happens to it. Everything waits by looking again until a deadline, never
+//! for a fixed time.
 
 #![allow(dead_code, reason = "each test uses a part of it")]
 
