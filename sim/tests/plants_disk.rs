@@ -54,6 +54,7 @@ fn a_torn_record_that_is_believed() {
     is_caught(
         "torn_record_accepted",
         &["acked_durable", "read_fresh", "state_machine_safety"],
+        TORN,
         200,
     );
 }
