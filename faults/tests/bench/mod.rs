@@ -85,7 +85,7 @@ pub fn scenario(registry: &Registry, faults: &str) -> Arc<Scenario> {
          [cluster]\nnode = \"toy\"\nhosts = 3\n[[workload]]\nkind = \"watches\"\n{faults}"
     );
     let mut doc = Doc::parse("toy.toml", &text, "").unwrap();
-    let machine = include_str!("../../sim/profiles/ssd_lan.toml");
+    let machine = include_str!("../../../sim/profiles/ssd_lan.toml");
     doc.merge(Doc::parse("ssd_lan.toml", machine, "profile").unwrap());
     Arc::new(Scenario::read("toy", &doc, registry).unwrap_or_else(|p| panic!("{p:?}")))
 }
