@@ -5,7 +5,7 @@ mod chatter;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use chatter::{DATAGRAM, FAIR, Heard, SHORT, STREAM, Talk};
+use chatter::{DATAGRAM, FAIR, Heard, SHORT, STREAM};
 use chatter::{copies, effects, fault, heard, longest_gap, registry, scenario, sent_in, span};
 use host::Style;
 use kernel::outcome::Verdict;
