@@ -1,6 +1,4 @@
 //! What faults put on links, each (from, to). Latencies add up; of losses and bandwidths the worst counts.
-//! Connections that a fault resets break at both ends at once, and what was under way on them is gone.
-//! Left out: what is done to single frames (`frames`), and silences (`cuts`).
 
 use host::unit::{Rate, Ratio};
 use host::{Rng, Style};
