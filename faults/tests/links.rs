@@ -1,5 +1,6 @@
 //! Faults of the network on a toy node that knows nothing of them. What a fault does is seen by what arrives,
-//! and when, how often, in which order, and whole or not.
+//! and when, how often, in which order, and whole or not. Each kind has effects, spares others, and is over
+//! when it ends, also where two of a kind overlap; a kept plan of all kinds replays to the same digest.
 
 mod chatter;
 

@@ -1,5 +1,6 @@
 //! A toy node for faults of the network, and what its hosts hear: every host tells every other one where
 //! it stands, again and again, over streams that it dials anew now and then or over datagrams.
+//! Left out: answers. Whatever a host learns of a fault, it learns by what arrives.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
