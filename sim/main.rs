@@ -63,6 +63,9 @@ const SCENARIOS: &[Builtin] = builtin!("scenarios":
     "snapshot_spares_heartbeat"
     "snapshot_starves_heartbeat"
     "swarm"
+    "swarm_calm"
+    "swarm_members"
+    "swarm_three"
 );
 
 const PROFILES: &[Builtin] = builtin!("profiles":

@@ -118,3 +118,32 @@ fn the_cause_of_a_forgotten_vote_is_the_power_loss() {
     let (code, err) = refused("cause leader_crash --seed 4");
     assert!(code == Some(64) && err.contains("nothing to explain"), "{code:?} {err}");
 }
+
+#[test]
+fn states_that_are_rare_are_searched_from_where_they_were_reached() {
+    let dir = program::scratch("branches_at");
+    let line = "sweep swarm --seeds 0..12 --branch-at snapshot_installed --branches 3";
+    let seeds = program::json(&format!("{line} --out {}", dir.display()));
+    let (summary, seeds) = seeds.split_last().expect("a summary");
+    let reached = seeds.iter().filter(|o| {
+        let words = o["sometimes"].as_array().expect("a list");
+        words.iter().any(|w| w["name"] == "snapshot_installed" && w["count"] != 0)
+    });
+    let branched: Vec<&Value> =
+        seeds.iter().filter(|o| o["branches"].as_array().is_some_and(|b| b.len() == 3)).collect();
+    assert_eq!(branched.len(), reached.count(), "each seed that gets there, and no other");
+    assert!(!branched.is_empty());
+    assert_eq!(summary["summary"]["branches"], 3 * branched.len());
+    for line in branched {
+        let branches = line["branches"].as_array().expect("a list");
+        let digests: std::collections::BTreeSet<&str> =
+            branches.iter().map(|b| b["digest"].as_str().expect("text")).collect();
+        assert_eq!(digests.len(), 3, "three branches are three runs: {line}");
+        let typed = format!("swarm --seed {} --branch {}", line["seed"], {
+            branches[1]["branch"].as_str().expect("text")
+        });
+        assert_eq!(program::run(&typed)["digest"], branches[1]["digest"], "{typed}");
+    }
+    let (code, err) = refused("sweep swarm --seeds 0..1 --branch-at snapshot_instaled");
+    assert!(code == Some(64) && err.contains("`snapshot_installed`?"), "{code:?} {err}");
+}

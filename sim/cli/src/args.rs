@@ -289,6 +289,12 @@ pub struct Sweep {
     /// Wall time after which a seed without a result is ended.
     #[arg(long, hide = true, value_parser = host::unit::parse_duration, default_value = "60s")]
     pub patience: Duration,
+    /// Where a seed reaches this `sometimes`, run it again up to there and with other draws after it.
+    #[arg(long, value_name = "WORD")]
+    pub branch_at: Option<String>,
+    /// Branches from each seed that gets there.
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u64).range(1..=10_000))]
+    pub branches: u64,
     /// Begin no seed after the scenario's ci.seconds, and fail with fewer than ci.seeds; `all` without
     /// --seeds does so anyway.
     #[arg(long)]

@@ -184,8 +184,8 @@ pub fn contents(scenario: &Scenario, options: &Options) -> String {
     for e in &scenario.effective {
         values.add(|b| b.extend_from_slice(format!("{}={}", e.key, e.value).as_bytes()));
     }
-    let Options { weave, plants, mute, plan, .. } = options;
-    let changed = format!("{weave} {plants:?} {mute:?} {plan:?}");
+    let Options { weave, plants, mute, plan, branch, explore, .. } = options;
+    let changed = format!("{weave} {plants:?} {mute:?} {plan:?} {branch:?} {explore:?}");
     values.add(|b| b.extend_from_slice(changed.as_bytes()));
     values.hex()[..16].to_string()
 }

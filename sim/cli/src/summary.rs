@@ -76,7 +76,8 @@ impl Summary<'_> {
         let again = |f: &Failed| {
             let (program, asked, seed) = (self.program, quoted(self.asked), f.seed);
             let command = if f.what == Verdict::Flaky.word() { "verify" } else { "run" };
-            format!("{program} {command} {asked} --seed {seed}{}", self.changes.typed())
+            let branch = f.branch.as_ref().map_or(String::new(), |b| format!(" --branch {b}"));
+            format!("{program} {command} {asked} --seed {seed}{}{branch}", self.changes.typed())
         };
         let failures = &self.tally.failures;
         let rows = failures.iter().map(|f| row([&f.what, &f.check, &again(f)])).collect();
@@ -173,6 +174,10 @@ impl Summary<'_> {
                 "  shown by {shown} of {seeds} seeds; wanted: {wanted}{}\n",
                 self.unshown()
             ));
+        }
+        if t.branches.0 > 0 {
+            let (all, seeds) = (grouped(t.branches.0), grouped(t.branches.1));
+            text.push_str(&format!("  {all} branches from {seeds} seeds\n"));
         }
         text.push_str(&self.undecided(paint));
         let (failed, seeds) = (grouped(t.failed), grouped(t.seeds));

@@ -9,6 +9,9 @@
 //! short by that says so, and fails (exit 8) if it has not finished `ci.seeds` seeds: a slow day is no pass.
 //! Typed again, it goes on where it was cut.
 //!
+//! With `--branch-at WORD` a seed that reaches that `sometimes` is also run from there on with other draws
+//! (`kernel::branch`); its line lists the branches, and the first of them that fails is the seed's verdict.
+//!
 //! Kept plans of the scenario come first (`kept`): one that still fails fails the sweep.
 //!
 //! In JSON one line per seed, in their order: the object that `run` prints with `cure` null, and `again` if
@@ -22,6 +25,7 @@ use std::time::{Duration, Instant};
 
 use kernel::history::Trace;
 use kernel::outcome::exit;
+use kernel::registry::Claim;
 use kernel::run::Options;
 use kernel::scenario::Scenario;
 use serde_json::{Value, json};
@@ -35,7 +39,7 @@ use crate::process::Launch;
 use crate::progress::Progress;
 use crate::schedule::Schedule;
 use crate::seeds::Seeds;
-use crate::session::{Failure, Session, worst};
+use crate::session::{Failure, Session, known, worst};
 use crate::summary::Summary;
 use crate::tally::Tally;
 use crate::terminal::{Paint, err, out};
@@ -86,6 +90,7 @@ pub fn sweep(session: &Session, args: &Sweep) -> Result<i32, Failure> {
     for asked in names {
         let scenario = session.scenario(&asked, &args.changes.sets)?;
         let options = session.options(&scenario, Some(0), &args.changes, Trace::Off)?;
+        let options = Options { explore: explored(args, &scenario, session)?, ..options };
         let range = args.seeds.clone().unwrap_or(0..scenario.ci.seeds);
         let seeds = Seeds { range, shard: args.shard.unwrap_or_default() };
         let first = orders.is_empty();
@@ -104,6 +109,21 @@ pub fn sweep(session: &Session, args: &Sweep) -> Result<i32, Failure> {
         out(&format!("{failed} of {} scenarios failed\n", codes.len()));
     }
     Ok(worst(codes))
+}
+
+/// From where branches are run, and how many: a `sometimes` of the scenario.
+fn explored(
+    args: &Sweep,
+    scenario: &Scenario,
+    session: &Session,
+) -> Result<Option<(String, u64)>, Failure> {
+    let Some(word) = &args.branch_at else { return Ok(None) };
+    let is_sometimes = |word: &str| {
+        session.registry.check(word).is_some_and(|known| known.claim == Claim::Sometimes)
+    };
+    let words = scenario.checks.iter().map(|c| c.word.as_str()).filter(|w| is_sometimes(w));
+    known(word, words, &format!("{} has no `sometimes`", scenario.name))?;
+    Ok(Some((word.clone(), args.branches)))
 }
 
 impl Order<'_> {
@@ -216,7 +236,10 @@ impl Order<'_> {
             Some(dir) if self.args.scenario == ALL => (dir.join(name), Foreign::Refuse),
             Some(dir) => (dir.clone(), Foreign::Refuse),
             None => {
-                let typed = self.args.changes.typed();
+                let mut typed = self.args.changes.typed();
+                if let Some((word, branches)) = &self.options.explore {
+                    typed.push_str(&format!(" --branch-at {word} --branches {branches}"));
+                }
                 let changed = if typed.is_empty() { String::new() } else { sum(typed.as_bytes()) };
                 let Seeds { range, shard } = &self.seeds;
                 let mut leaf = format!("{name}-{}-{}", range.start, range.end);
@@ -234,6 +257,10 @@ impl Order<'_> {
         let memory = format!("{}B", self.args.memory.0);
         let mut arguments = vec!["worker".to_string(), self.asked.clone()];
         arguments.extend(["--memory".to_string(), memory]);
+        if let Some((word, branches)) = &self.options.explore {
+            arguments.extend(["--branch-at".to_string(), word.clone()]);
+            arguments.extend(["--branches".to_string(), branches.to_string()]);
+        }
         arguments.extend(self.args.changes.arguments());
         let contents = contents(&self.scenario, &self.options);
         Launch { arguments, contents, patience: self.args.patience }

@@ -1,8 +1,8 @@
 //! What many seeds came to. A tally is fed with the JSON lines of runs, be they fresh or kept from an
 //! earlier sweep, so that a resumed sweep sums up to the same text as one that was never interrupted.
 //!
-//! In JSON: `{summary: {scenario, seeds, failed, shown, vacuous, unknown, flaky, again, sometimes: [{name,
-//! count, seeds}], faults: [{kind, drawn, fired, effects}], measures: {name: {unit, p50, max,
+//! In JSON: `{summary: {scenario, seeds, failed, shown, vacuous, unknown, flaky, again, branches, sometimes:
+//! [{name, count, seeds}], faults: [{kind, drawn, fired, effects}], measures: {name: {unit, p50, max,
 //! seeds_nonzero}}, upper_bound_95, seconds, cut_short, interrupted, exit}}`. `seeds` counts finished seeds,
 //! `seeds_nonzero` those in which a count was 1 or more (null for other units); `upper_bound_95` is null
 //! once a seed has failed; `cut_short` is true if time ran out before the seeds did; `again` counts seeds
@@ -45,6 +45,8 @@ pub struct Failed {
     pub check: String,
     /// What else is to be told of a seed that cannot just be run again to see.
     pub text: Option<String>,
+    /// The branch of the seed that failed; `None` if the seed itself did.
+    pub branch: Option<String>,
 }
 
 /// What became of a `sometimes`.
@@ -97,6 +99,8 @@ pub struct Tally {
     pub again: u64,
     /// Seeds whose two runs differ.
     pub flaky: u64,
+    /// Branches that were run, and the seeds that they left.
+    pub branches: (u64, u64),
     /// Time ran out before all seeds had begun.
     pub cut_short: bool,
     /// `sometimes` checks by word.
@@ -129,6 +133,9 @@ impl Tally {
         self.vacuous += u64::from(verdict == Verdict::Vacuous.word());
         self.again += u64::from(run["again"].is_string());
         self.flaky += u64::from(verdict == Verdict::Flaky.word());
+        let branches = run["branches"].as_array().map_or(0, Vec::len) as u64;
+        self.branches.0 += branches;
+        self.branches.1 += u64::from(branches > 0);
         let code = code(verdict, class);
         if verdict == Verdict::Unknown.word() && !word("digest").is_empty() {
             self.unknown += 1;
@@ -258,6 +265,7 @@ impl Tally {
             "unknown": self.unknown,
             "flaky": self.flaky,
             "again": self.again,
+            "branches": self.branches.0,
             "sometimes": sometimes,
             "faults": self.faults.iter().map(fault).collect::<Vec<_>>(),
             "measures": measures,
@@ -282,7 +290,8 @@ fn failed(run: &Value, verdict: &str, class: &str) -> Failed {
     let check = first["check"].as_str().unwrap_or("-").to_string();
     let alone = run["digest"] == "" || class == Class::Died.word();
     let text = (flaky || alone).then(|| text(&first["text"]));
-    Failed { seed: run["seed"].as_u64().unwrap_or_default(), what, check, text }
+    let branch = run["branch"].as_str().map(str::to_string);
+    Failed { seed: run["seed"].as_u64().unwrap_or_default(), what, check, text, branch }
 }
 
 fn code(verdict: &str, class: &str) -> i32 {

@@ -16,8 +16,9 @@ use std::sync::mpsc::{Sender, channel};
 
 use clap::Args;
 use host::unit::Size;
+use kernel::branch::{self, Branch};
 use kernel::history::Trace;
-use kernel::outcome::exit;
+use kernel::outcome::{Outcome, exit};
 use kernel::run::Options;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde_json::{Value, json};
@@ -35,6 +36,12 @@ pub struct Worker {
     /// Bytes that this process may hold.
     #[arg(long, value_parser = size)]
     pub memory: Size,
+    /// A `sometimes` from which branches are run.
+    #[arg(long)]
+    pub branch_at: Option<String>,
+    /// How many.
+    #[arg(long, default_value_t = 0)]
+    pub branches: u64,
     #[command(flatten)]
     pub changes: Changes,
 }
@@ -68,6 +75,8 @@ pub fn worker(session: &Session, args: &Worker) -> Result<i32, Failure> {
     limit(args.memory)?;
     let scenario = session.scenario(&args.scenario, &args.changes.sets)?;
     let options = session.options(&scenario, Some(0), &args.changes, Trace::Off)?;
+    let explore = args.branch_at.clone().map(|word| (word, args.branches));
+    let options = Options { explore, ..options };
     say(&ready(&contents(&scenario, &options)));
     let (sender, requests) = channel();
     std::thread::Builder::new()
@@ -76,12 +85,30 @@ pub fn worker(session: &Session, args: &Worker) -> Result<i32, Failure> {
         .map_err(|e| Failure { code: exit::IO, text: format!("no thread: {e}") })?;
     for Request { seed, again } in requests {
         let options = Options { seed, perturbed: again, ..options.clone() };
-        say(&match kernel::run::run(&scenario, session.registry, &options) {
-            Ok(outcome) => outcome.json(None),
+        say(&match branch::explore(&scenario, session.registry, &options) {
+            Ok((outcome, branches)) => told(&outcome, &branches, &options),
             Err(why) => unrun(&scenario.name, seed, ("unknown", None), &why),
         });
     }
     Ok(exit::OK)
+}
+
+/// A seed's result. Of one that was branched it also tells what became of the branches, and the first that
+/// failed decides.
+fn told(outcome: &Outcome, branches: &[(Branch, Outcome)], options: &Options) -> Value {
+    let mut line = outcome.json(None);
+    if options.explore.is_none() {
+        return line;
+    }
+    let one = |(branch, outcome): &(Branch, Outcome)| json!({"branch": branch.to_string(), "verdict": outcome.verdict, "digest": outcome.digest});
+    line["branches"] = branches.iter().map(one).collect();
+    if let Some((branch, failed)) = branches.iter().find(|(_, outcome)| outcome.failed()) {
+        line["branch"] = json!(branch.to_string());
+        line["verdict"] = json!(failed.verdict);
+        line["class"] = json!(failed.class);
+        line["violations"] = json!(failed.violations);
+    }
+    line
 }
 
 /// What a worker says first: what it read.

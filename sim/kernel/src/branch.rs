@@ -46,22 +46,20 @@ impl fmt::Display for Branch {
     }
 }
 
-/// Runs a seed, and where it reaches a `sometimes` also that many branches from right after it. A seed that
-/// fails by itself needs none.
+/// Runs a seed, and where it reaches the `sometimes` of `Options::explore` also as many branches from right
+/// after it. A seed that fails by itself needs none.
 pub fn explore(
     scenario: &Arc<Scenario>,
     registry: &'static Registry,
     options: &Options,
-    word: &str,
-    branches: u64,
 ) -> Result<(Outcome, Vec<(Branch, Outcome)>), String> {
-    let options = Options { reach: Some(word.to_string()), ..options.clone() };
-    let outcome = run(scenario, registry, &options)?;
+    let outcome = run(scenario, registry, options)?;
+    let branches = options.explore.as_ref().map_or(0, |(_, branches)| *branches);
     let mut found = Vec::new();
     if let Some(at) = outcome.reached_at.filter(|_| !outcome.failed()) {
         for number in 1..=branches {
             let branch = Branch { at: at + 1, number };
-            let options = Options { branch: Some(branch), reach: None, ..options.clone() };
+            let options = Options { branch: Some(branch), explore: None, ..options.clone() };
             found.push((branch, run(scenario, registry, &options)?));
         }
     }

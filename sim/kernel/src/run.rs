@@ -59,8 +59,8 @@ pub struct Options {
     pub plan: Option<Plan>,
     /// Where the run leaves its seed's draws.
     pub branch: Option<Branch>,
-    /// A `sometimes` whose first time is wanted.
-    pub reach: Option<String>,
+    /// A `sometimes` whose first time is wanted, and how many branches from there.
+    pub explore: Option<(String, u64)>,
     /// Entries of the digest whose text is wanted.
     pub window: Range<u64>,
     /// An instant at which the run ends and says how things stand.
@@ -84,7 +84,7 @@ impl Options {
             trace: Trace::Off,
             plan: None,
             branch: None,
-            reach: None,
+            explore: None,
             window: 0..0,
             look_at: None,
             until: None,
@@ -265,7 +265,7 @@ fn on_thread(
         world.atlas = scenario.atlas.clone();
         world.digest.keep(options.window.clone());
         let mut history = History::new(watches, world.hosts.len(), options.trace);
-        history.reach.clone_from(&options.reach);
+        history.reach = options.explore.as_ref().map(|(word, _)| word.clone());
         history.said = options.look_at.map(|_| Default::default());
         shared.install(world, history);
         let report = Engine::new(shared.clone(), setup).await;
