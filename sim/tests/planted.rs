@@ -18,6 +18,7 @@ pub const DIVERGED: &[&str] = &[
     "exactly_once",
     "leader_completeness",
     "lease_exclusive",
+    "linearizable",
     "log_matching",
     "read_fresh",
     "state_machine_safety",

@@ -253,7 +253,7 @@ fn plants(host: &Host) -> Plants {
         request_before_fsync: planted("request_before_fsync"),
         answer_by_index_alone: planted("answer_by_index_alone"),
         neutral_heartbeat_twice: planted("neutral_heartbeat_twice"),
-        neutral_commit_synced: planted("neutral_sync_always"),
+        neutral_commit_synced: planted("neutral_commit_synced"),
         neutral_yield_between_jobs: planted("neutral_yield_between_jobs"),
         neutral_reads_in_reverse: planted("neutral_reads_in_reverse"),
         neutral_frame_per_message: planted("neutral_frame_per_message"),
