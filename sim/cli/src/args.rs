@@ -293,7 +293,7 @@ pub struct Sweep {
     #[arg(long, value_name = "WORD")]
     pub branch_at: Option<String>,
     /// Branches from each seed that gets there.
-    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u64).range(1..=10_000))]
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = branches)]
     pub branches: u64,
     /// Begin no seed after the scenario's ci.seconds, and fail with fewer than ci.seeds; `all` without
     /// --seeds does so anyway.
@@ -375,6 +375,11 @@ pub fn size(text: &str) -> Result<Size, String> {
 /// Parses a share of the seeds.
 pub fn share(text: &str) -> Result<Ratio, String> {
     host::unit::parse_ratio(text)
+}
+
+fn branches(text: &str) -> Result<u64, String> {
+    let number = text.parse().ok().filter(|n| (1..=10_000).contains(n));
+    number.ok_or_else(|| format!("`{text}` is not a number of branches: 1 to 10000"))
 }
 
 fn setting(text: &str) -> Result<(String, String), String> {

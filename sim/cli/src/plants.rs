@@ -42,7 +42,6 @@ const SWARM: &str = "swarm";
 /// Plants that are no defects begin so.
 const NEUTRAL: &str = "neutral_";
 /// The normal quantile of a two-sided interval at 95 %.
-const Z: f64 = 1.96;
 /// Clock ticks of /proc/self/stat in a second, on Linux.
 const TICKS: f64 = 100.0;
 
@@ -308,7 +307,7 @@ impl Board {
                 seeds: [*quantile(&seeds, 50)?, *quantile(&seeds, 95)?],
                 cpu_s: *quantile(&cpu, 50)?,
                 rate: caught as f64 / run.max(1) as f64,
-                interval: wilson(caught as f64, run as f64),
+                interval: kernel::cause::wilson(caught, run),
                 shrunk: self.shrunk.get(&i).copied(),
             })
         };
@@ -401,18 +400,6 @@ fn quantile<T>(sorted: &[T], percent: usize) -> Option<&T> {
     sorted.get(rank - 1)
 }
 
-/// Wilson's interval for `hits` of `all`.
-fn wilson(hits: f64, all: f64) -> (f64, f64) {
-    if all == 0.0 {
-        return (0.0, 1.0);
-    }
-    let (p, z2) = (hits / all, Z * Z);
-    let centre = p + z2 / (2.0 * all);
-    let spread = Z * (p * (1.0 - p) / all + z2 / (4.0 * all * all)).sqrt();
-    let scale = 1.0 + z2 / all;
-    (((centre - spread) / scale).max(0.0), ((centre + spread) / scale).min(1.0))
-}
-
 /// CPU time of this process, in seconds, if the system tells.
 fn cpu_seconds() -> Option<f64> {
     let stat = fs::read_to_string("/proc/self/stat").ok()?;
@@ -440,14 +427,6 @@ mod tests {
     }
 
     /// Brown, Cai and DasGupta 2001: 10 of 20 give 0.299 to 0.701; 0 of 20 begin at 0 and end at 0.161.
-    #[test]
-    fn the_interval_is_wilsons() {
-        let near =
-            |(a, b): (f64, f64), (c, d): (f64, f64)| (a - c).abs() < 1e-3 && (b - d).abs() < 1e-3;
-        assert!(near(wilson(10.0, 20.0), (0.299, 0.701)), "{:?}", wilson(10.0, 20.0));
-        assert!(near(wilson(0.0, 20.0), (0.0, 0.161)), "{:?}", wilson(0.0, 20.0));
-        assert_eq!(wilson(0.0, 0.0), (0.0, 1.0));
-    }
 
     #[test]
     fn the_process_has_used_a_core() {

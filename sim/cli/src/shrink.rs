@@ -3,8 +3,9 @@
 //! which order is `kernel::shrink`; here candidates are run, on all cores, and told. A candidate counts if
 //! the same check fails in the same class.
 //!
-//! In JSON one object: `{scenario, seed, check, class, original: {faults, ops, virtual_ns}, smallest: {faults,
-//! ops, virtual_ns, weave, digest}, steps: [{step, faults, ops, runs}], runs, seconds, cut_short, plan, again}`.
+//! In JSON one object: `{scenario, seed, check, class, original: {faults, ops, virtual_ns}, smallest:
+//! {faults, ops, virtual_ns, weave, digest}, steps: [{step, faults, ops, runs}], runs, seconds, cut_short,
+//! plan, again}`.
 //! It ends with 0 once a plan was searched, 64 if the seed does not fail, 130 if it was interrupted: then
 //! too the best plan so far is told and written.
 

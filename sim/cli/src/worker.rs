@@ -100,7 +100,10 @@ fn told(outcome: &Outcome, branches: &[(Branch, Outcome)], options: &Options) ->
     if options.explore.is_none() {
         return line;
     }
-    let one = |(branch, outcome): &(Branch, Outcome)| json!({"branch": branch.to_string(), "verdict": outcome.verdict, "digest": outcome.digest});
+    let one = |(branch, outcome): &(Branch, Outcome)| {
+        let (branch, digest) = (branch.to_string(), &outcome.digest);
+        json!({"branch": branch, "verdict": outcome.verdict, "digest": digest})
+    };
     line["branches"] = branches.iter().map(one).collect();
     if let Some((branch, failed)) = branches.iter().find(|(_, outcome)| outcome.failed()) {
         line["branch"] = json!(branch.to_string());

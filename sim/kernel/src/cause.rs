@@ -65,7 +65,10 @@ pub fn wilson(hits: u64, all: u64) -> (f64, f64) {
     let middle = p + z * z / (2.0 * n);
     let half = z * (p * (1.0 - p) / n + z * z / (4.0 * n * n)).sqrt();
     let whole = 1.0 + z * z / n;
-    (((middle - half) / whole).max(0.0), ((middle + half) / whole).min(1.0))
+    // At the ends the interval touches them; rounding must not say otherwise.
+    let low = if hits == 0 { 0.0 } else { (middle - half) / whole };
+    let high = if hits == all { 1.0 } else { (middle + half) / whole };
+    (low, high)
 }
 
 /// The two neighbours between which the share of failures climbs most, by index of the lower.
@@ -169,7 +172,7 @@ mod tests {
     fn intervals_are_those_of_the_textbook() {
         let (low, high) = wilson(5, 10);
         assert!((low - 0.2366).abs() < 1e-3 && (high - 0.7634).abs() < 1e-3, "{low} {high}");
-        assert_eq!(wilson(0, 0), (0.0, 1.0));
+        assert_eq!((wilson(0, 0), wilson(7, 7).1, wilson(0, 7).0), ((0.0, 1.0), 1.0, 0.0));
     }
 
     proptest! {

@@ -11,7 +11,7 @@ use std::sync::{Arc, PoisonError};
 
 use host::unit::nanos;
 use host::{Addr, Member, Members, unit};
-use madsim::runtime::{Handle, Runtime};
+use madsim::runtime::{Handle, NodeHandle, Runtime};
 use madsim::time::TimeHandle;
 use tokio_real::runtime::{Builder, RngSeed};
 
@@ -22,12 +22,13 @@ use crate::draw::{Draws, Weather};
 use crate::engine::{Engine, PlanLine, Report, Setup};
 use crate::history::{History, Trace, Watch};
 use crate::model::clock::HostClock;
-use crate::model::disk::Cache;
+use crate::model::disk::{Cache, DiskLaw};
 use crate::model::files::Files;
 use crate::model::link::LinkLaw;
 use crate::model::share::Share;
 use crate::outcome::{Class, FaultTally, Outcome, SymptomSeen, Verdict};
 use crate::plan::{Plan, Sky};
+use crate::profile::Hardware;
 use crate::registry::{Claim, Registry};
 use crate::scenario::{Scenario, Symptom};
 use crate::task::{contain_panics, contained};
@@ -325,43 +326,55 @@ fn build(scenario: &Scenario, options: &Options, draws: Draws, setup: &Setup) ->
         let node = handle.create_node().name(&name).build();
         world.names.insert(name.clone(), number);
         let clock = clock(&draws, &hw, world.identity(number), world.wall_base);
-        world.hosts.push(Machine {
-            boot: u32::from(!is_node),
-            live: !is_node,
-            powered: true,
-            downs: Default::default(),
-            pauses: 0,
-            paused_at: None,
-            paused_by: 0,
-            stopping: false,
-            stopped_by: 0,
-            stop_waiters: Vec::new(),
-            excused: false,
-            damaged: false,
-            refused: false,
-            threads: Vec::new(),
-            cpu: Share::new(hw.cores as u32, nanos(hw.quantum)),
-            cpu_armed: None,
-            strain: Strain::of(&clock),
-            clock,
-            files: Files::new(hw.disk_capacity),
-            cache: Cache::new(&world.disk_law),
-            written: Default::default(),
-            writeback_armed: false,
-            open_files: std::collections::BTreeMap::new(),
-            warm: std::collections::BTreeSet::new(),
-            device,
-            weather: Weather::default(),
-            node,
-            tasks: Vec::new(),
-            name,
-        });
+        let place = (name, node, device);
+        world.hosts.push(machine(place, is_node, &hw, clock, &world.disk_law));
     }
     world.members = members(nodes);
     world
 }
 
-fn clock(draws: &Draws, hw: &crate::profile::Hardware, host: u64, wall_base: u64) -> HostClock {
+/// A host: its name, its node of the executor and its device; a client's runs from the start.
+fn machine(
+    (name, node, device): (String, NodeHandle, usize),
+    is_node: bool,
+    hw: &Hardware,
+    clock: HostClock,
+    law: &DiskLaw,
+) -> Machine {
+    Machine {
+        boot: u32::from(!is_node),
+        live: !is_node,
+        powered: true,
+        downs: Default::default(),
+        pauses: 0,
+        paused_at: None,
+        paused_by: 0,
+        stopping: false,
+        stopped_by: 0,
+        stop_waiters: Vec::new(),
+        excused: false,
+        damaged: false,
+        refused: false,
+        threads: Vec::new(),
+        cpu: Share::new(hw.cores as u32, nanos(hw.quantum)),
+        cpu_armed: None,
+        strain: Strain::of(&clock),
+        clock,
+        files: Files::new(hw.disk_capacity),
+        cache: Cache::new(law),
+        written: Default::default(),
+        writeback_armed: false,
+        open_files: std::collections::BTreeMap::new(),
+        warm: std::collections::BTreeSet::new(),
+        device,
+        weather: Weather::default(),
+        node,
+        tasks: Vec::new(),
+        name,
+    }
+}
+
+fn clock(draws: &Draws, hw: &Hardware, host: u64, wall_base: u64) -> HostClock {
     let mut rng = draws.stream("clock", host, 0);
     let origin = rng.between(1, 3_600) * 1_000_000_000;
     let most = nanos(hw.clock_offset);

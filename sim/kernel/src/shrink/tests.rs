@@ -1,4 +1,6 @@
-//! The strategy against judges whose answer is known: what matters is left, all else goes.
+//! The strategy against judges whose answer is known: what matters is left, all else goes, and what a
+//! judge cannot tell apart is made plain. Nothing runs here; how candidates are run is the command's
+//! business.
 
 use proptest::prelude::*;
 
