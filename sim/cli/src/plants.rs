@@ -307,7 +307,7 @@ impl Board {
                 seeds: [*quantile(&seeds, 50)?, *quantile(&seeds, 95)?],
                 cpu_s: *quantile(&cpu, 50)?,
                 rate: caught as f64 / run.max(1) as f64,
-                interval: kernel::cause::wilson(caught, run),
+                interval: kernel::cause::wilson(caught as u64, run),
                 shrunk: self.shrunk.get(&i).copied(),
             })
         };

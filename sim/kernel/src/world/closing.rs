@@ -1,9 +1,10 @@
 //! The ends of connections: half-close, abort, reset, and what a process leaves behind when it ends.
 //!
 //! A reset travels behind what was sent before it. Where the way is cut, or whoever stands on it forgot the
-//! connection, it is lost, and the other end stays half-open until it sends or gives up.
+//! connection, it is lost, and the other end stays half-open until it sends or gives up: whatever arrives
+//! at an end that is no more is answered by another reset.
 //!
-//! Left out: lingering, and resets that are sent again.
+//! Left out: lingering.
 
 use std::io::ErrorKind;
 

@@ -32,11 +32,9 @@ impl World {
             }
         });
         let e = &mut self.net.ends[end];
-        if e.dead || (e.reader_gone && e.writer_gone) {
+        // Also where one was sent before: it may have been lost, and the sender would never hear of it.
+        if e.dead || e.broken.is_some() || (e.reader_gone && e.writer_gone) {
             return self.send_reset(end);
-        }
-        if e.broken.is_some() {
-            return;
         }
         match item {
             Item::Fin => {
