@@ -65,6 +65,7 @@ const SCENARIOS: &[Builtin] = builtin!("scenarios":
     "swarm"
     "swarm_calm"
     "swarm_members"
+    "swarm_service"
     "swarm_three"
 );
 
