@@ -158,8 +158,8 @@ pub(crate) async fn receive(
     outbox.close();
 }
 
-/// Sends replies until the connection breaks or the outbox ends.
-pub(crate) async fn reply(mut tx: Sender, outbox: Outbox) {
+/// Sends replies until the connection breaks or the outbox ends. Whether it ended in order.
+pub(crate) async fn reply(mut tx: Sender, outbox: Outbox) -> bool {
     while let Some((id, reply)) = poll_fn(|cx| outbox.poll_next(cx)).await {
         let frame = encode_reply(id, &reply);
         let mut send = pin!(tx.send(CLIENT, frame));
@@ -176,6 +176,7 @@ pub(crate) async fn reply(mut tx: Sender, outbox: Outbox) {
     }
     let cut = outbox.lock().stage == Stage::Closed;
     if cut { tx.abort() } else { tx.close() }
+    !cut
 }
 
 #[cfg(test)]
