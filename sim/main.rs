@@ -63,6 +63,7 @@ const SCENARIOS: &[Builtin] = builtin!("scenarios":
     "snapshot_spares_heartbeat"
     "snapshot_starves_heartbeat"
     "swarm"
+    "swarm_busy"
     "swarm_calm"
     "swarm_members"
     "swarm_service"

@@ -6,96 +6,84 @@
 //!
 //! And five changes that are not wrong, which no check may hold against the node.
 
-mod planted;
-mod program;
+use crate::planted::{DIVERGED, Plant, all_are_caught, plant};
+use crate::program;
 
-use planted::{DIVERGED, all_are_caught, plant};
+const SWARM: &str = "swarm";
+const CONTESTED: &str = "sim/tests/contested.toml";
+const LATE: &str = "sim/tests/late_followers.toml";
+
+/// By what goes wrong.
+pub const TABLES: &[&[Plant]] = &[VOTES, LOGS, APPLIED, ELECTIONS, SNAPSHOTS, READS];
+
+const VOTES: &[Plant] = &[
+    plant("candidate_votes_again", "one_vote_per_term", SWARM, 20),
+    plant("vote_for_stale_log", "leader_completeness", SWARM, 20).then(&["commit_monotonic"]),
+    plant("vote_outlives_term", "leader_within", SWARM, 10).then(&["converged"]),
+    plant("request_renews_promise", "leader_within", SWARM, 150).then(&["converged"]),
+];
+
+const LOGS: &[Plant] = &[
+    plant("append_without_match", "log_matching", SWARM, 60).then(DIVERGED),
+    plant("rejection_ignored", "converged", SWARM, 10).then(&["acked_durable"]),
+    plant("heartbeat_commit_unchecked", "commit_monotonic", SWARM, 20).then(DIVERGED),
+    plant("commit_goes_back", "commit_monotonic", SWARM, 10).stops_a_node(),
+    plant("quorum_too_small", "leader_completeness", SWARM, 40),
+];
+
+const STATE: &str = "state_machine_safety";
+const APPLIED: &[Plant] = &[
+    plant("log_end_taken_for_committed", STATE, SWARM, 60).then(DIVERGED),
+    plant("uncommitted_applied", STATE, SWARM, 10).then(DIVERGED).stops_a_node(),
+    plant("applied_forgotten", STATE, SWARM, 10),
+    plant("snapshot_mark_too_late", STATE, SWARM, 20).then(&["exactly_once"]),
+    plant("session_expires_by_own_clock", STATE, SWARM, 10),
+    plant("answer_by_index_alone", "read_fresh", SWARM, 60).then(&["acked_durable"]),
+];
+
+const ELECTIONS: &[Plant] = &[
+    plant("refusal_counts_as_vote", "election_safety", CONTESTED, 20).then(DIVERGED),
+    plant("stale_grant_counts", "election_safety", CONTESTED, 100).then(&["leader_completeness"]),
+    plant("candidate_waits_for_ever", "leader_within", CONTESTED, 20).then(&["converged"]),
+];
+
+const SNAPSHOTS: &[Plant] = &[
+    plant("snapshot_never_reported", "converged", LATE, 20),
+    plant("snapshot_installed_before_durable", "kernel", LATE, 60),
+    plant("log_compacted_to_applied", "kernel", LATE, 40),
+];
+
+const READS: &[Plant] =
+    &[plant("read_before_own_term", "read_fresh", "sim/tests/new_leaders.toml", 10)];
 
 #[test]
 fn votes_and_terms_in_the_swarm() {
-    let here = "swarm";
-    all_are_caught(
-        here,
-        &[
-            plant("candidate_votes_again", "one_vote_per_term", here, 20),
-            plant("vote_for_stale_log", "leader_completeness", here, 20)
-                .then(&["commit_monotonic"]),
-            plant("vote_outlives_term", "leader_within", here, 10).then(&["converged"]),
-            plant("request_renews_promise", "leader_within", here, 150).then(&["converged"]),
-        ],
-    );
+    all_are_caught(VOTES);
 }
 
 #[test]
 fn logs_and_commits_in_the_swarm() {
-    let here = "swarm";
-    let differ = &["state_machine_safety", "exactly_once"];
-    all_are_caught(
-        here,
-        &[
-            plant("append_without_match", "log_matching", here, 40).then(DIVERGED),
-            plant("rejection_ignored", "converged", here, 10).then(&["acked_durable"]),
-            plant("heartbeat_commit_unchecked", "commit_monotonic", here, 20).then(differ),
-            plant("commit_goes_back", "commit_monotonic", here, 10).then(&["kernel"]),
-            plant("quorum_too_small", "leader_completeness", here, 40),
-        ],
-    );
+    all_are_caught(LOGS);
 }
 
 #[test]
 fn what_is_applied_in_the_swarm() {
-    let here = "swarm";
-    let check = "state_machine_safety";
-    all_are_caught(
-        here,
-        &[
-            plant("log_end_taken_for_committed", check, here, 60)
-                .then(&["exactly_once", "leader_completeness"]),
-            plant("uncommitted_applied", check, here, 10).then(&[
-                "read_fresh",
-                "exactly_once",
-                "leader_completeness",
-                "kernel",
-            ]),
-            plant("applied_forgotten", check, here, 10),
-            plant("snapshot_mark_too_late", check, here, 20).then(&["exactly_once"]),
-            plant("session_expires_by_own_clock", check, here, 10),
-            plant("answer_by_index_alone", "read_fresh", here, 60).then(&["acked_durable"]),
-        ],
-    );
+    all_are_caught(APPLIED);
 }
 
 #[test]
 fn contested_elections() {
-    let here = "sim/tests/contested.toml";
-    let wrong = &["leader_completeness"];
-    all_are_caught(
-        here,
-        &[
-            plant("refusal_counts_as_vote", "election_safety", here, 20).then(wrong),
-            plant("stale_grant_counts", "election_safety", here, 100).then(wrong),
-            plant("candidate_waits_for_ever", "leader_within", here, 20).then(&["converged"]),
-        ],
-    );
+    all_are_caught(ELECTIONS);
 }
 
 #[test]
 fn followers_that_are_sent_a_snapshot() {
-    let here = "sim/tests/late_followers.toml";
-    all_are_caught(
-        here,
-        &[
-            plant("snapshot_never_reported", "converged", here, 20),
-            plant("snapshot_installed_before_durable", "kernel", here, 60),
-            plant("log_compacted_to_applied", "kernel", here, 40),
-        ],
-    );
+    all_are_caught(SNAPSHOTS);
 }
 
 #[test]
 fn leaders_that_know_less_than_their_clients() {
-    let here = "sim/tests/new_leaders.toml";
-    all_are_caught(here, &[plant("read_before_own_term", "read_fresh", here, 10)]);
+    all_are_caught(READS);
 }
 
 /// Digests and verdicts of the same seeds, to see that the change is one and that it is no alarm.

@@ -135,6 +135,9 @@ impl Asker {
             if attempt.is_ok() {
                 met = Met::Nodes;
             }
+            // A copy may be done later, whatever was answered to the request.
+            let copied = self.manners.twice.is_some();
+            lost |= copied && !matches!(attempt, Err(Missed::Unsent(_)));
             match attempt {
                 Ok(Reply::Redirect { leader }) => {
                     if leader > 0 && self.members.get(leader).is_none() {
