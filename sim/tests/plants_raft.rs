@@ -38,6 +38,7 @@ fn logs_and_commits_in_the_swarm() {
             plant("heartbeat_commit_unchecked", "commit_monotonic", here, 20).then(differ),
             plant("commit_goes_back", "commit_monotonic", here, 10).then(&["kernel"]),
             plant("quorum_too_small", "leader_completeness", here, 40),
+            plant("old_entries_restamped", "leader_append_only", here, 20),
         ],
     );
 }
