@@ -1,6 +1,7 @@
 //! The budgets, measured as CPU time of this process: idle cluster, 10,000 proposals, one Raft frame, the
 //! start-up of a seed, and the peak memory of the first storm. Figures are medians of several runs, for
-//! machines are noisy; nothing here is asserted. `cargo bench` prints the table.
+//! machines are noisy; nothing here is asserted. `cargo bench` prints the table; `cargo bench -- FILE.toml`
+//! takes another scenario for `swarm`.
 
 #[allow(dead_code)]
 #[path = "../main.rs"]
@@ -11,13 +12,15 @@ use std::time::Duration;
 
 use kernel::library::Library;
 use kernel::outcome::Outcome;
-use kernel::registry::Registry;
+use kernel::registry::{Claim, Registry};
 use kernel::run::{Options, leak, run};
 use kernel::scenario::Scenario;
 use rustix::time::{ClockId, clock_gettime};
 
 /// A small cluster whose load is set from outside.
 const QUIET: &str = "sim/benches/quiet.toml";
+/// How often everything is checked where it is asked what checking costs.
+const TIMES: usize = 3;
 
 fn cpu() -> Duration {
     let t = clock_gettime(ClockId::ProcessCPUTime);
@@ -41,22 +44,11 @@ impl Bench {
 
     /// Median CPU time of a seed, and the last outcome.
     fn median(&self, scenario: &Arc<Scenario>, runs: u64) -> (Duration, Outcome) {
-        self.median_without(scenario, runs, &[])
-    }
-
-    /// The same with these checks muted.
-    fn median_without(
-        &self,
-        scenario: &Arc<Scenario>,
-        runs: u64,
-        mute: &[String],
-    ) -> (Duration, Outcome) {
         let mut times = Vec::new();
         let mut last = None;
         for seed in 0..=runs {
             let before = cpu();
-            let options = Options { mute: mute.to_vec(), ..Options::seed(seed) };
-            let outcome = run(scenario, self.registry, &options).expect("runs");
+            let outcome = run(scenario, self.registry, &Options::seed(seed)).expect("runs");
             // The first run pays for pages and caches that the process then keeps.
             if seed > 0 {
                 times.push(cpu() - before);
@@ -66,6 +58,50 @@ impl Bench {
         times.sort();
         (times[times.len() / 2], last.expect("at least one run"))
     }
+
+    /// What all claims and all measures take of a seed, each as a share of its CPU time.
+    ///
+    /// Without claims a run would be another one: there is no blackout and nothing to settle for. So
+    /// the same run is made with each of them `TIMES` times, and what that adds is what they cost.
+    fn shares(&self, scenario: &Arc<Scenario>, seeds: u64) -> (f64, f64) {
+        let claims = Scenario {
+            checks: vec![scenario.checks.clone(); TIMES].concat(),
+            ..Scenario::clone(scenario)
+        };
+        let claims = Arc::new(claims);
+        let measures = leak(with_measures(TIMES));
+        let [mut once, mut more_claims, mut more_measures] = [Duration::ZERO; 3];
+        for seed in 0..=seeds {
+            let one = |scenario: &Arc<Scenario>, registry: &'static Registry| {
+                let before = cpu();
+                let outcome = run(scenario, registry, &Options::seed(seed)).expect("runs");
+                (cpu() - before, outcome.digest)
+            };
+            let usual = one(scenario, self.registry);
+            let claims = one(&claims, self.registry);
+            let measures = one(scenario, measures);
+            assert!(usual.1 == claims.1 && usual.1 == measures.1, "seed {seed} is another run");
+            // The first run pays for pages and caches that the process then keeps.
+            if seed > 0 {
+                once += usual.0;
+                more_claims += claims.0;
+                more_measures += measures.0;
+            }
+        }
+        let share =
+            |more: Duration| (more.as_secs_f64() / once.as_secs_f64() - 1.0) / (TIMES - 1) as f64;
+        (share(more_claims), share(more_measures))
+    }
+}
+
+/// The program's registry with each measure so many times.
+fn with_measures(times: usize) -> Registry {
+    let mut registry = program::registry();
+    for _ in 1..times {
+        let usual = program::registry().checks.into_iter();
+        registry.checks.extend(usual.filter(|check| check.claim == Claim::Measures));
+    }
+    registry
 }
 
 fn peak_mb() -> u64 {
@@ -97,11 +133,13 @@ fn main() {
     let frames = outcome.measure("frames").map_or(1, |m| m.value.max(1));
     let each = time.as_nanos() as u64 / frames;
     row("  per frame, client frames included", format!("{each} ns"), "800 ns");
-    let swarm = bench.scenario("swarm", &[]);
+    let name = std::env::args().skip(1).find(|word| !word.starts_with('-'));
+    let swarm = bench.scenario(name.as_deref().unwrap_or("swarm"), &[]);
     let (time, _) = bench.median(&swarm, 30);
     row("a seed of swarm", format!("{time:.1?}"), "11 ms");
-    let checks: Vec<String> = registry.checks.iter().map(|check| check.word.to_string()).collect();
-    let (bare, _) = bench.median_without(&swarm, 30, &checks);
-    let share = 100.0 * (time.as_secs_f64() - bare.as_secs_f64()) / time.as_secs_f64();
-    row("  of it checks and measures", format!("{share:.1} %"), "10 %");
+    let (claims, measures) = bench.shares(&swarm, 60);
+    let percent = |share: f64| format!("{:.1} %", 100.0 * share);
+    row("  of it checks", percent(claims), "");
+    row("  of it measures", percent(measures), "");
+    row("  of it both", percent(claims + measures), "10 %");
 }

@@ -15,11 +15,11 @@
 
 use std::collections::BTreeMap;
 
-use kernel::check::{Check, Fact, Finding, View};
+use kernel::check::{Check, Fact, Finding, Hears, View};
 use kernel::event::{ClientEvent, OpEnd};
 use kernel::registry::{CheckWord, Claim};
 
-use crate::plain;
+use crate::{CLIENTS, plain};
 
 /// The word `acked_durable`.
 pub fn word() -> CheckWord {
@@ -195,6 +195,10 @@ fn show(value: u64) -> String {
 }
 
 impl Check for AckedDurable {
+    fn hears(&self) -> Hears {
+        Hears::Only(&[CLIENTS])
+    }
+
     fn observe(&mut self, fact: &Fact<'_>, _: &View<'_>) -> Result<(), Finding> {
         let Some(event) = fact.get::<ClientEvent>() else { return Ok(()) };
         let judged = match event {

@@ -4,11 +4,13 @@
 //! Each node that meets the repetition in its log counts. What follows the blackout does not count;
 //! that nothing is done twice is the business of `exactly_once`.
 
+use std::any::TypeId;
+
 use kernel::check::Fact;
 use kernel::registry::{CheckWord, Claim};
 use store::event::StoreEvent;
 
-use crate::{Seen, Sighting, plain};
+use crate::{STORE, Seen, Sighting, plain};
 
 /// The word `command_repeated`.
 pub fn word() -> CheckWord {
@@ -24,6 +26,8 @@ pub fn word() -> CheckWord {
 struct CommandRepeated;
 
 impl Sighting for CommandRepeated {
+    const AMONG: TypeId = STORE;
+
     fn sees(&mut self, fact: &Fact<'_>) -> bool {
         matches!(fact.get(), Some(StoreEvent::Repeated { .. }))
     }

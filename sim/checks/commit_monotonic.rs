@@ -8,12 +8,12 @@
 
 use std::collections::BTreeMap;
 
-use kernel::check::{Check, Fact, Finding, View};
+use kernel::check::{Check, Fact, Finding, Hears, View};
 use kernel::registry::{CheckWord, Claim};
 use raft_driver::event::RaftEvent;
 
 use crate::log_matching::Window;
-use crate::{node, of_group, plain};
+use crate::{RAFT, node, of_group, plain};
 
 /// The word `commit_monotonic`.
 pub fn word() -> CheckWord {
@@ -75,6 +75,10 @@ impl CommitMonotonic {
 }
 
 impl Check for CommitMonotonic {
+    fn hears(&self) -> Hears {
+        Hears::Only(&[RAFT])
+    }
+
     fn observe(&mut self, fact: &Fact<'_>, _: &View<'_>) -> Result<(), Finding> {
         let commit =
             |term: &u64, chain: &u64| Commit { term: *term, chain: *chain, host: fact.host };

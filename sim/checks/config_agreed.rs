@@ -8,12 +8,12 @@
 
 use std::collections::BTreeMap;
 
-use kernel::check::{Check, Fact, Finding, View};
+use kernel::check::{Check, Fact, Finding, Hears, View};
 use kernel::registry::{CheckWord, Claim};
 use raft_driver::event::RaftEvent;
 
 use crate::configs::Config;
-use crate::{node, of_group, plain};
+use crate::{RAFT, node, of_group, plain};
 
 /// The word `config_agreed`.
 pub fn word() -> CheckWord {
@@ -97,6 +97,10 @@ impl ConfigAgreed {
 }
 
 impl Check for ConfigAgreed {
+    fn hears(&self) -> Hears {
+        Hears::Only(&[RAFT])
+    }
+
     fn observe(&mut self, fact: &Fact<'_>, _: &View<'_>) -> Result<(), Finding> {
         let Some(event) = fact.get::<RaftEvent>() else { return Ok(()) };
         if let RaftEvent::Committed { group, index, .. } = event {

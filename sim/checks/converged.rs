@@ -9,12 +9,12 @@
 
 use std::collections::BTreeMap;
 
-use kernel::check::{Check, Fact, Finding, Standing, View};
+use kernel::check::{Check, Fact, Finding, Hears, Standing, View};
 use kernel::registry::{CheckWord, Claim};
 use raft_driver::event::RaftEvent;
 
 use crate::configs::Configs;
-use crate::{death, node, of_group, plain};
+use crate::{KERNEL, RAFT, death, node, of_group, plain};
 
 /// The word `converged`.
 pub fn word() -> CheckWord {
@@ -89,6 +89,10 @@ impl Converged {
 }
 
 impl Check for Converged {
+    fn hears(&self) -> Hears {
+        Hears::Only(&[KERNEL, RAFT])
+    }
+
     fn observe(&mut self, fact: &Fact<'_>, _: &View<'_>) -> Result<(), Finding> {
         if death(fact).is_some() {
             self.dies(fact.host);

@@ -4,11 +4,13 @@
 //!
 //! The end of the wait counts, not its beginning. What follows the blackout does not count.
 
+use std::any::TypeId;
+
 use kernel::check::Fact;
 use kernel::registry::{CheckWord, Claim};
 use raft_driver::event::RaftEvent;
 
-use crate::{Seen, Sighting, plain};
+use crate::{RAFT, Seen, Sighting, plain};
 
 /// The word `disk_full_waited`.
 pub fn word() -> CheckWord {
@@ -24,6 +26,8 @@ pub fn word() -> CheckWord {
 struct DiskFullWaited;
 
 impl Sighting for DiskFullWaited {
+    const AMONG: TypeId = RAFT;
+
     fn sees(&mut self, fact: &Fact<'_>) -> bool {
         matches!(fact.get(), Some(RaftEvent::DiskRoom { .. }))
     }

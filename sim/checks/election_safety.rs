@@ -7,11 +7,11 @@
 
 use std::collections::BTreeMap;
 
-use kernel::check::{Check, Fact, Finding, View};
+use kernel::check::{Check, Fact, Finding, Hears, View};
 use kernel::registry::{CheckWord, Claim};
 use raft_driver::event::RaftEvent;
 
-use crate::{node, of_group, plain};
+use crate::{RAFT, node, of_group, plain};
 
 /// The word `election_safety`.
 pub fn word() -> CheckWord {
@@ -42,6 +42,10 @@ impl ElectionSafety {
 }
 
 impl Check for ElectionSafety {
+    fn hears(&self) -> Hears {
+        Hears::Only(&[RAFT])
+    }
+
     fn observe(&mut self, fact: &Fact<'_>, _: &View<'_>) -> Result<(), Finding> {
         match fact.get() {
             Some(RaftEvent::Leader { group, term, .. }) => self.wins(*group, *term, fact.host),

@@ -15,13 +15,13 @@
 use std::collections::BTreeMap;
 
 use kernel::Time;
-use kernel::check::{Check, Fact, Finding, Measure, Unit, View};
+use kernel::check::{Check, Fact, Finding, Hears, Measure, Unit, View};
 use kernel::event::KernelEvent;
 use kernel::registry::{CheckWord, Claim};
 use raft_driver::event::RaftEvent;
 
 use crate::configs::Configs;
-use crate::{death, plain};
+use crate::{KERNEL, RAFT, death, plain};
 
 /// The word `elections`.
 pub fn word() -> CheckWord {
@@ -293,6 +293,10 @@ impl Elections {
 }
 
 impl Check for Elections {
+    fn hears(&self) -> Hears {
+        Hears::Only(&[KERNEL, RAFT])
+    }
+
     fn observe(&mut self, fact: &Fact<'_>, view: &View<'_>) -> Result<(), Finding> {
         self.excuse.note(fact);
         let Some(turn) = self.leadership.note(fact) else { return Ok(()) };

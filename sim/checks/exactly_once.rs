@@ -10,11 +10,11 @@
 
 use std::collections::BTreeMap;
 
-use kernel::check::{Check, Fact, Finding, View};
+use kernel::check::{Check, Fact, Finding, Hears, View};
 use kernel::registry::{CheckWord, Claim};
 use store::event::StoreEvent;
 
-use crate::{node, plain};
+use crate::{STORE, node, plain};
 
 /// The word `exactly_once`.
 pub fn word() -> CheckWord {
@@ -91,6 +91,10 @@ impl ExactlyOnce {
 }
 
 impl Check for ExactlyOnce {
+    fn hears(&self) -> Hears {
+        Hears::Only(&[STORE])
+    }
+
     fn observe(&mut self, fact: &Fact<'_>, _: &View<'_>) -> Result<(), Finding> {
         match fact.get() {
             Some(StoreEvent::Done { session, op, index }) => {

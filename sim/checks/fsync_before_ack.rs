@@ -11,11 +11,11 @@
 
 use std::collections::BTreeMap;
 
-use kernel::check::{Check, Fact, Finding, View};
+use kernel::check::{Check, Fact, Finding, Hears, View};
 use kernel::registry::{CheckWord, Claim};
 use raft_driver::event::{RaftEvent, wal_file};
 
-use crate::{node, of_group, plain};
+use crate::{RAFT, node, of_group, plain};
 
 /// The word `fsync_before_ack`.
 pub fn word() -> CheckWord {
@@ -27,10 +27,13 @@ pub fn word() -> CheckWord {
     }
 }
 
-/// The oldest segment of each node that no snapshot has replaced.
 #[derive(Default)]
 struct FsyncBeforeAck {
+    /// The oldest segment of each node that no snapshot has replaced.
     oldest: BTreeMap<usize, u64>,
+    /// The segment that was named last, and its file: acknowledgements come in thousands, segments
+    /// in tens.
+    named: Option<(u64, String)>,
 }
 
 /// An acknowledgement.
@@ -43,12 +46,19 @@ struct Ack {
 }
 
 impl FsyncBeforeAck {
-    fn acks(&self, host: usize, ack: &Ack, durable: impl Fn(&str) -> u64) -> Result<(), Finding> {
+    fn acks(
+        &mut self,
+        host: usize,
+        ack: &Ack,
+        durable: impl Fn(&str) -> u64,
+    ) -> Result<(), Finding> {
         if self.oldest.get(&host).is_some_and(|oldest| ack.segment < *oldest) {
             return Ok(());
         }
-        let file = wal_file(ack.segment);
-        let missing = ack.end.saturating_sub(durable(&file));
+        let named = self.named.take().filter(|(segment, _)| *segment == ack.segment);
+        let (_, file) =
+            self.named.insert(named.unwrap_or_else(|| (ack.segment, wal_file(ack.segment))));
+        let missing = ack.end.saturating_sub(durable(file));
         if missing == 0 {
             return Ok(());
         }
@@ -63,6 +73,10 @@ impl FsyncBeforeAck {
 }
 
 impl Check for FsyncBeforeAck {
+    fn hears(&self) -> Hears {
+        Hears::Only(&[RAFT])
+    }
+
     fn observe(&mut self, fact: &Fact<'_>, view: &View<'_>) -> Result<(), Finding> {
         match fact.get() {
             Some(RaftEvent::AppendAcked { group, index, to, wal_segment, wal_end, .. }) => {
@@ -87,7 +101,7 @@ mod tests {
 
     #[test]
     fn durable_entries_may_be_acknowledged() {
-        let check = FsyncBeforeAck::default();
+        let mut check = FsyncBeforeAck::default();
         check.acks(1, &ACK, |_| 400).unwrap();
         check.acks(1, &ACK, |file| if file == "wal/00000002" { 900 } else { 0 }).unwrap();
     }

@@ -11,9 +11,11 @@
 
 use host::unit::{Ratio, parse_ratio, show_ratio};
 use kernel::Time;
-use kernel::check::{Check, Fact, Finding, Instants, Measure, Standing, Unit, View};
+use kernel::check::{Check, Fact, Finding, Hears, Instants, Measure, Standing, Unit, View};
 use kernel::event::{ClientEvent, KernelEvent, OpEnd};
 use kernel::registry::{CheckWord, Claim};
+
+use crate::{CLIENTS, KERNEL};
 
 /// Fewer acknowledgements are no measure of a calm cluster.
 const CALM_MIN: u64 = 20;
@@ -107,6 +109,10 @@ impl GoodputBack {
 }
 
 impl Check for GoodputBack {
+    fn hears(&self) -> Hears {
+        Hears::Only(&[KERNEL, CLIENTS])
+    }
+
     fn observe(&mut self, fact: &Fact<'_>, view: &View<'_>) -> Result<(), Finding> {
         self.note(fact, view.instants().healed.is_some());
         Ok(())

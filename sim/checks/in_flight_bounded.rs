@@ -8,11 +8,11 @@
 //! `MaxInflightBytes` came after a leader that ran out of memory.
 
 use host::unit::{Size, parse_size, show_size};
-use kernel::check::{Check, Fact, Finding, View};
+use kernel::check::{Check, Fact, Finding, Hears, View};
 use kernel::registry::{CheckWord, Claim};
 use raft_driver::event::RaftEvent;
 
-use crate::node;
+use crate::{RAFT, node};
 
 /// The word `in_flight_bounded`.
 pub fn word() -> CheckWord {
@@ -51,6 +51,10 @@ impl InFlightBounded {
 }
 
 impl Check for InFlightBounded {
+    fn hears(&self) -> Hears {
+        Hears::Only(&[RAFT])
+    }
+
     fn observe(&mut self, fact: &Fact<'_>, _: &View<'_>) -> Result<(), Finding> {
         self.judge(fact)
     }

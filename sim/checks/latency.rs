@@ -12,11 +12,11 @@
 use std::collections::BTreeMap;
 
 use kernel::Time;
-use kernel::check::{Check, Fact, Finding, Measure, Unit, View};
+use kernel::check::{Check, Fact, Finding, Hears, Measure, Unit, View};
 use kernel::event::{ClientEvent, OpEnd};
 use kernel::registry::{CheckWord, Claim};
 
-use crate::{ends_load, enters, plain};
+use crate::{CLIENTS, KERNEL, ends_load, enters, plain};
 
 /// The word `latency`.
 pub fn word() -> CheckWord {
@@ -147,6 +147,10 @@ impl Latency {
 }
 
 impl Check for Latency {
+    fn hears(&self) -> Hears {
+        Hears::Only(&[KERNEL, CLIENTS])
+    }
+
     fn observe(&mut self, fact: &Fact<'_>, view: &View<'_>) -> Result<(), Finding> {
         match fact.get() {
             Some(ClientEvent::Invoked { op, kind, .. }) => {

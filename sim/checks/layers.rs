@@ -6,7 +6,7 @@
 //! of the log: 1.0 is a node that took no snapshot. Left out: amplification over what clients asked
 //! to store, since no fact tells how large a value is; what the device below writes.
 
-use kernel::check::{Check, Fact, Finding, Measure, Unit, View};
+use kernel::check::{Check, Fact, Finding, Hears, Measure, Unit, View};
 use kernel::registry::{CheckWord, Claim};
 
 use crate::plain;
@@ -55,6 +55,10 @@ fn all(nodes: &[Written]) -> Vec<Measure> {
 }
 
 impl Check for Layers {
+    fn hears(&self) -> Hears {
+        Hears::Only(&[])
+    }
+
     fn observe(&mut self, _: &Fact<'_>, _: &View<'_>) -> Result<(), Finding> {
         Ok(())
     }

@@ -8,11 +8,11 @@
 
 use std::collections::BTreeMap;
 
-use kernel::check::{Check, Fact, Finding, View};
+use kernel::check::{Check, Fact, Finding, Hears, View};
 use kernel::registry::{CheckWord, Claim};
 use raft_driver::event::RaftEvent;
 
-use crate::{death, node, of_group, plain};
+use crate::{KERNEL, RAFT, death, node, of_group, plain};
 
 /// The word `leader_append_only`.
 pub fn word() -> CheckWord {
@@ -72,6 +72,10 @@ impl LeaderAppendOnly {
 }
 
 impl Check for LeaderAppendOnly {
+    fn hears(&self) -> Hears {
+        Hears::Only(&[KERNEL, RAFT])
+    }
+
     fn observe(&mut self, fact: &Fact<'_>, _: &View<'_>) -> Result<(), Finding> {
         if let Some(event) = fact.get() {
             return self.note(fact.host, event);

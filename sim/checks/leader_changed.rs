@@ -6,11 +6,11 @@
 
 use std::collections::BTreeMap;
 
-use kernel::check::{Check, Fact, Finding, View};
+use kernel::check::{Check, Fact, Finding, Hears, View};
 use kernel::registry::{CheckWord, Claim};
 use raft_driver::event::RaftEvent;
 
-use crate::{enters, plain};
+use crate::{KERNEL, RAFT, enters, plain};
 
 /// The word `leader_changed`.
 pub fn word() -> CheckWord {
@@ -37,6 +37,10 @@ impl LeaderChanged {
 }
 
 impl Check for LeaderChanged {
+    fn hears(&self) -> Hears {
+        Hears::Only(&[KERNEL, RAFT])
+    }
+
     fn observe(&mut self, fact: &Fact<'_>, _: &View<'_>) -> Result<(), Finding> {
         self.dark |= enters(fact, "blackout");
         if let (Some(RaftEvent::Leader { group, .. }), false) = (fact.get(), self.dark) {

@@ -9,12 +9,12 @@
 
 use std::collections::BTreeMap;
 
-use kernel::check::{Check, Fact, Finding, View};
+use kernel::check::{Check, Fact, Finding, Hears, View};
 use kernel::registry::{CheckWord, Claim};
 use raft_driver::event::RaftEvent;
 
 use crate::log_matching::Window;
-use crate::{node, of_group, plain};
+use crate::{RAFT, node, of_group, plain};
 
 /// The word `leader_completeness`.
 pub fn word() -> CheckWord {
@@ -114,6 +114,10 @@ impl LeaderCompleteness {
 }
 
 impl Check for LeaderCompleteness {
+    fn hears(&self) -> Hears {
+        Hears::Only(&[RAFT])
+    }
+
     fn observe(&mut self, fact: &Fact<'_>, _: &View<'_>) -> Result<(), Finding> {
         match fact.get() {
             Some(RaftEvent::Recovered { group, term, .. })

@@ -9,11 +9,11 @@ use std::time::Duration;
 
 use host::unit::{millis, nanos, parse_duration, show};
 use kernel::Time;
-use kernel::check::{Check, Fact, Finding, Standing, View};
+use kernel::check::{Check, Fact, Finding, Hears, Standing, View};
 use kernel::registry::{CheckWord, Claim};
 
 use crate::elections::{Group, Leadership};
-use crate::enters;
+use crate::{KERNEL, RAFT, enters};
 
 /// The word `leader_within`.
 pub fn word() -> CheckWord {
@@ -93,6 +93,10 @@ impl LeaderWithin {
 }
 
 impl Check for LeaderWithin {
+    fn hears(&self) -> Hears {
+        Hears::Only(&[KERNEL, RAFT])
+    }
+
     fn observe(&mut self, fact: &Fact<'_>, view: &View<'_>) -> Result<(), Finding> {
         if enters(fact, "heal") {
             self.wait.healed = Some(fact.at);

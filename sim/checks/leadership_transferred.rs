@@ -4,13 +4,14 @@
 //! A hand-over is forgotten when anybody else leads first, or when a later one begins. What follows
 //! the blackout does not count. Source: Ongaro's thesis, section 3.10.
 
+use std::any::TypeId;
 use std::collections::BTreeMap;
 
 use kernel::check::Fact;
 use kernel::registry::{CheckWord, Claim};
 use raft_driver::event::RaftEvent;
 
-use crate::{Seen, Sighting, plain};
+use crate::{RAFT, Seen, Sighting, plain};
 
 /// The word `leadership_transferred`.
 pub fn word() -> CheckWord {
@@ -29,6 +30,8 @@ struct LeadershipTransferred {
 }
 
 impl Sighting for LeadershipTransferred {
+    const AMONG: TypeId = RAFT;
+
     fn sees(&mut self, fact: &Fact<'_>) -> bool {
         match fact.get() {
             Some(RaftEvent::TransferStarted { group, term, to }) => {

@@ -13,11 +13,11 @@ use std::collections::BTreeMap;
 
 use host::unit::millis;
 use kernel::Time;
-use kernel::check::{Check, Fact, Finding, View};
+use kernel::check::{Check, Fact, Finding, Hears, View};
 use kernel::registry::{CheckWord, Claim};
 use raft_driver::event::RaftEvent;
 
-use crate::{death, node, of_group, plain};
+use crate::{KERNEL, RAFT, death, node, of_group, plain};
 
 /// The word `lease_exclusive`.
 pub fn word() -> CheckWord {
@@ -171,6 +171,10 @@ struct LeaseExclusive {
 }
 
 impl Check for LeaseExclusive {
+    fn hears(&self) -> Hears {
+        Hears::Only(&[KERNEL, RAFT])
+    }
+
     fn observe(&mut self, fact: &Fact<'_>, view: &View<'_>) -> Result<(), Finding> {
         self.leases.note(fact);
         let Some(event) = fact.get::<RaftEvent>() else { return Ok(()) };

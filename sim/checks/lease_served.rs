@@ -4,11 +4,13 @@
 //! Each admission counts once, however many reads it let in; their number is the measure
 //! `lease_reads`. What follows the blackout does not count.
 
+use std::any::TypeId;
+
 use kernel::check::Fact;
 use kernel::registry::{CheckWord, Claim};
 use raft_driver::event::RaftEvent;
 
-use crate::{Seen, Sighting, plain};
+use crate::{RAFT, Seen, Sighting, plain};
 
 /// The word `lease_served`.
 pub fn word() -> CheckWord {
@@ -24,6 +26,8 @@ pub fn word() -> CheckWord {
 struct LeaseServed;
 
 impl Sighting for LeaseServed {
+    const AMONG: TypeId = RAFT;
+
     fn sees(&mut self, fact: &Fact<'_>) -> bool {
         matches!(fact.get(), Some(RaftEvent::LeaseRead { reads: 1.., .. }))
     }

@@ -4,9 +4,13 @@
 //! A check sees facts and never acts. Its core is a small ledger that takes plain numbers, so that
 //! each can be tested without a cluster. Nodes are indices here and `n1`, `n2` ... in texts.
 
-use kernel::check::{Check, Fact, Finding, View};
-use kernel::event::KernelEvent;
+use std::any::TypeId;
+
+use kernel::check::{Check, Fact, Finding, Hears, View};
+use kernel::event::{ClientEvent, KernelEvent};
 use kernel::registry::CheckWord;
+use raft_driver::event::RaftEvent;
+use store::event::StoreEvent;
 
 mod acked_durable;
 mod command_repeated;
@@ -100,6 +104,12 @@ pub fn measures() -> Vec<(&'static str, &'static str)> {
     glossary::MEASURES.to_vec()
 }
 
+/// What checks hear of, by who says it.
+const KERNEL: TypeId = TypeId::of::<KernelEvent>();
+const CLIENTS: TypeId = TypeId::of::<ClientEvent>();
+const RAFT: TypeId = TypeId::of::<RaftEvent>();
+const STORE: TypeId = TypeId::of::<StoreEvent>();
+
 /// Makes a check that takes no argument.
 fn plain<C: Check + Default + 'static>(argument: Option<&str>) -> Result<Box<dyn Check>, String> {
     match argument {
@@ -110,6 +120,9 @@ fn plain<C: Check + Default + 'static>(argument: Option<&str>) -> Result<Box<dyn
 
 /// What a `sometimes` looks for.
 trait Sighting: Default + Send {
+    /// Of which type the facts are among which it looks.
+    const AMONG: TypeId;
+
     /// Whether this fact is one.
     fn sees(&mut self, fact: &Fact<'_>) -> bool;
 }
@@ -130,6 +143,10 @@ impl<S: Sighting> Seen<S> {
 }
 
 impl<S: Sighting> Check for Seen<S> {
+    fn hears(&self) -> Hears {
+        Hears::Only(const { &[KERNEL, S::AMONG] })
+    }
+
     fn observe(&mut self, fact: &Fact<'_>, _: &View<'_>) -> Result<(), Finding> {
         self.note(fact);
         Ok(())
@@ -209,6 +226,8 @@ mod tests {
     struct Pauses;
 
     impl Sighting for Pauses {
+        const AMONG: TypeId = KERNEL;
+
         fn sees(&mut self, fact: &Fact<'_>) -> bool {
             matches!(fact.get(), Some(KernelEvent::Paused))
         }

@@ -8,11 +8,11 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use kernel::check::{Check, Fact, Finding, View};
+use kernel::check::{Check, Fact, Finding, Hears, View};
 use kernel::registry::{CheckWord, Claim};
 use raft_driver::event::RaftEvent;
 
-use crate::{node, of_group, plain};
+use crate::{RAFT, node, of_group, plain};
 
 /// The word `log_matching`.
 pub fn word() -> CheckWord {
@@ -111,6 +111,10 @@ impl LogMatching {
 }
 
 impl Check for LogMatching {
+    fn hears(&self) -> Hears {
+        Hears::Only(&[RAFT])
+    }
+
     fn observe(&mut self, fact: &Fact<'_>, _: &View<'_>) -> Result<(), Finding> {
         let (group, index, term, chain) = match fact.get() {
             Some(RaftEvent::Appended { group, last, term_last, chain_last, .. }) => {

@@ -4,6 +4,7 @@
 //! Each node that does so counts. Left out: those that learn of a change from a snapshot, and what
 //! the change was (`config_agreed`).
 
+use std::any::TypeId;
 use std::collections::BTreeSet;
 
 use kernel::check::Fact;
@@ -11,7 +12,7 @@ use kernel::registry::{CheckWord, Claim};
 use raft_driver::event::RaftEvent;
 
 use crate::configs::Config;
-use crate::{Seen, Sighting, plain};
+use crate::{RAFT, Seen, Sighting, plain};
 
 /// The word `membership_changed`.
 pub fn word() -> CheckWord {
@@ -30,6 +31,8 @@ struct MembershipChanged {
 }
 
 impl Sighting for MembershipChanged {
+    const AMONG: TypeId = RAFT;
+
     fn sees(&mut self, fact: &Fact<'_>) -> bool {
         let Some(event) = fact.get::<RaftEvent>() else { return false };
         let Some(config) = Config::stated(event) else { return false };

@@ -13,11 +13,11 @@
 use std::time::Duration;
 
 use host::unit::{millis, nanos, parse_duration};
-use kernel::check::{Check, Fact, Finding, View};
+use kernel::check::{Check, Fact, Finding, Hears, View};
 use kernel::registry::{CheckWord, Claim};
 
 use crate::elections::{Excuse, Leadership};
-use crate::{enters, node};
+use crate::{KERNEL, RAFT, enters, node};
 
 /// The word `no_needless_election`.
 pub fn word() -> CheckWord {
@@ -66,6 +66,10 @@ impl NoNeedlessElection {
 }
 
 impl Check for NoNeedlessElection {
+    fn hears(&self) -> Hears {
+        Hears::Only(&[KERNEL, RAFT])
+    }
+
     fn observe(&mut self, fact: &Fact<'_>, view: &View<'_>) -> Result<(), Finding> {
         self.judge(fact, || view.disturbed())
     }

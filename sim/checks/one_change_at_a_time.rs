@@ -9,11 +9,11 @@
 
 use std::collections::BTreeMap;
 
-use kernel::check::{Check, Fact, Finding, View};
+use kernel::check::{Check, Fact, Finding, Hears, View};
 use kernel::registry::{CheckWord, Claim};
 use raft_driver::event::RaftEvent;
 
-use crate::{node, of_group, plain};
+use crate::{RAFT, node, of_group, plain};
 
 /// The word `one_change_at_a_time`.
 pub fn word() -> CheckWord {
@@ -70,6 +70,10 @@ impl OneChange {
 }
 
 impl Check for OneChange {
+    fn hears(&self) -> Hears {
+        Hears::Only(&[RAFT])
+    }
+
     fn observe(&mut self, fact: &Fact<'_>, _: &View<'_>) -> Result<(), Finding> {
         match fact.get() {
             Some(RaftEvent::ConfigAppended { group, index, .. }) => {

@@ -8,11 +8,11 @@
 
 use std::collections::BTreeMap;
 
-use kernel::check::{Check, Fact, Finding, View};
+use kernel::check::{Check, Fact, Finding, Hears, View};
 use kernel::registry::{CheckWord, Claim};
 use raft_driver::event::RaftEvent;
 
-use crate::{death, node, of_group, plain};
+use crate::{KERNEL, RAFT, death, node, of_group, plain};
 
 /// The word `one_vote_per_term`.
 pub fn word() -> CheckWord {
@@ -60,6 +60,10 @@ impl OneVotePerTerm {
 }
 
 impl Check for OneVotePerTerm {
+    fn hears(&self) -> Hears {
+        Hears::Only(&[KERNEL, RAFT])
+    }
+
     fn observe(&mut self, fact: &Fact<'_>, _: &View<'_>) -> Result<(), Finding> {
         if let Some(RaftEvent::VoteGranted { group, term, to }) = fact.get() {
             return self.grants((*group, *term), (fact.host, fact.boot), *to);

@@ -17,11 +17,11 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use kernel::check::{Check, Fact, Finding, View};
+use kernel::check::{Check, Fact, Finding, Hears, View};
 use kernel::event::{ClientEvent, OpEnd};
 use kernel::registry::{CheckWord, Claim};
 
-use crate::{ends_load, plain};
+use crate::{CLIENTS, KERNEL, ends_load, plain};
 
 /// The word `read_fresh`.
 pub fn word() -> CheckWord {
@@ -107,7 +107,7 @@ struct ReadFresh {
 impl ReadFresh {
     fn asks_to_write(&mut self, op: Op, key: &str, deletes: bool) {
         self.writes.insert(op, (key.to_string(), deletes));
-        self.keys.entry(key.to_string()).or_default().may_delete += u64::from(deletes);
+        self.key(key).may_delete += u64::from(deletes);
     }
 
     fn asks_to_read(&mut self, op: Op) {
@@ -138,8 +138,15 @@ impl ReadFresh {
     fn raise(&mut self, name: &str, version: u64, known: Known) {
         self.moment += 1;
         let oldest = self.began.first().map_or(self.moment, |(began, _)| *began);
-        let key = self.keys.entry(name.to_string()).or_default();
-        key.raise(Floor { since: self.moment, version, known }, oldest);
+        let floor = Floor { since: self.moment, version, known };
+        self.key(name).raise(floor, oldest);
+    }
+
+    fn key(&mut self, name: &str) -> &mut Key {
+        if !self.keys.contains_key(name) {
+            self.keys.insert(name.to_string(), Key::default());
+        }
+        self.keys.get_mut(name).expect("inserted above")
     }
 
     /// A read found a version, or nothing. The error says what is wrong with that.
@@ -182,6 +189,10 @@ impl ReadFresh {
 }
 
 impl Check for ReadFresh {
+    fn hears(&self) -> Hears {
+        Hears::Only(&[KERNEL, CLIENTS])
+    }
+
     fn observe(&mut self, fact: &Fact<'_>, view: &View<'_>) -> Result<(), Finding> {
         if ends_load(fact, view) {
             self.load_ends();

@@ -13,11 +13,11 @@
 
 use std::collections::BTreeMap;
 
-use kernel::check::{Check, Fact, Finding, View};
+use kernel::check::{Check, Fact, Finding, Hears, View};
 use kernel::registry::{CheckWord, Claim};
 use raft_driver::event::RaftEvent;
 
-use crate::{node, of_group, plain};
+use crate::{RAFT, node, of_group, plain};
 
 /// The word `recoverable_or_refuse`.
 pub fn word() -> CheckWord {
@@ -103,6 +103,10 @@ impl RecoverableOrRefuse {
 }
 
 impl Check for RecoverableOrRefuse {
+    fn hears(&self) -> Hears {
+        Hears::Only(&[RAFT])
+    }
+
     fn observe(&mut self, fact: &Fact<'_>, view: &View<'_>) -> Result<(), Finding> {
         let Some(event) = fact.get::<RaftEvent>() else { return Ok(()) };
         let key = (event.group(), fact.host);

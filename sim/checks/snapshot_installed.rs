@@ -3,11 +3,11 @@
 //!
 //! How often, per run, is the measure `snapshots_installed`. Source: Raft, section 7.
 
-use kernel::check::{Check, Fact, Finding, View};
+use kernel::check::{Check, Fact, Finding, Hears, View};
 use kernel::registry::{CheckWord, Claim};
 use raft_driver::event::RaftEvent;
 
-use crate::{enters, plain};
+use crate::{KERNEL, RAFT, enters, plain};
 
 /// The word `snapshot_installed`.
 pub fn word() -> CheckWord {
@@ -34,6 +34,10 @@ impl SnapshotInstalled {
 }
 
 impl Check for SnapshotInstalled {
+    fn hears(&self) -> Hears {
+        Hears::Only(&[KERNEL, RAFT])
+    }
+
     fn observe(&mut self, fact: &Fact<'_>, _: &View<'_>) -> Result<(), Finding> {
         self.note(fact);
         Ok(())

@@ -9,12 +9,12 @@
 use std::collections::BTreeMap;
 
 use kernel::Time;
-use kernel::check::{Check, Fact, Finding, View};
+use kernel::check::{Check, Fact, Finding, Hears, View};
 use kernel::event::KernelEvent;
 use kernel::registry::{CheckWord, Claim};
 use raft_driver::event::RaftEvent;
 
-use crate::{death, plain};
+use crate::{KERNEL, RAFT, death, plain};
 
 /// The word `snapshot_starved`.
 pub fn word() -> CheckWord {
@@ -51,6 +51,10 @@ struct SnapshotStarved {
 }
 
 impl Check for SnapshotStarved {
+    fn hears(&self) -> Hears {
+        Hears::Only(&[KERNEL, RAFT])
+    }
+
     fn observe(&mut self, fact: &Fact<'_>, _: &View<'_>) -> Result<(), Finding> {
         if death(fact).is_some() {
             self.hosts.remove(&fact.host);

@@ -3,11 +3,11 @@
 //! counts nowhere.
 
 use kernel::Time;
-use kernel::check::{Check, Fact, Finding, Measure, Unit, View};
+use kernel::check::{Check, Fact, Finding, Hears, Measure, Unit, View};
 use kernel::registry::{CheckWord, Claim};
 use raft_driver::event::RaftEvent;
 
-use crate::plain;
+use crate::{RAFT, plain};
 
 /// The word `snapshots`.
 pub fn word() -> CheckWord {
@@ -42,6 +42,10 @@ impl Snapshots {
 }
 
 impl Check for Snapshots {
+    fn hears(&self) -> Hears {
+        Hears::Only(&[RAFT])
+    }
+
     fn observe(&mut self, fact: &Fact<'_>, _: &View<'_>) -> Result<(), Finding> {
         if let Some(event) = fact.get() {
             self.note(event);

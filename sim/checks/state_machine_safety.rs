@@ -8,12 +8,12 @@
 
 use std::collections::BTreeMap;
 
-use kernel::check::{Check, Fact, Finding, View};
+use kernel::check::{Check, Fact, Finding, Hears, View};
 use kernel::registry::{CheckWord, Claim};
 use raft_driver::event::RaftEvent;
 
 use crate::log_matching::Window;
-use crate::{node, of_group, plain};
+use crate::{RAFT, node, of_group, plain};
 
 /// The word `state_machine_safety`.
 pub fn word() -> CheckWord {
@@ -82,6 +82,10 @@ impl StateMachineSafety {
 }
 
 impl Check for StateMachineSafety {
+    fn hears(&self) -> Hears {
+        Hears::Only(&[RAFT])
+    }
+
     fn observe(&mut self, fact: &Fact<'_>, _: &View<'_>) -> Result<(), Finding> {
         let host = fact.host;
         match fact.get() {

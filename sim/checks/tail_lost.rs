@@ -2,11 +2,11 @@
 //! has not tested what a disk may forget. Judged by the kernel's truth about the disk, not by what
 //! a node notices at its next boot; the blackout at the end of the run does not count.
 
-use kernel::check::{Check, Fact, Finding, View};
+use kernel::check::{Check, Fact, Finding, Hears, View};
 use kernel::event::KernelEvent;
 use kernel::registry::{CheckWord, Claim};
 
-use crate::{enters, plain};
+use crate::{KERNEL, enters, plain};
 
 /// The word `tail_lost`.
 pub fn word() -> CheckWord {
@@ -33,6 +33,10 @@ impl TailLost {
 }
 
 impl Check for TailLost {
+    fn hears(&self) -> Hears {
+        Hears::Only(&[KERNEL])
+    }
+
     fn observe(&mut self, fact: &Fact<'_>, _: &View<'_>) -> Result<(), Finding> {
         self.note(fact);
         Ok(())

@@ -3,11 +3,11 @@
 //! was paused.
 
 use kernel::Time;
-use kernel::check::{Check, Fact, Finding, Measure, Unit, View};
+use kernel::check::{Check, Fact, Finding, Hears, Measure, Unit, View};
 use kernel::registry::{CheckWord, Claim};
 use raft_driver::event::RaftEvent;
 
-use crate::plain;
+use crate::{RAFT, plain};
 
 /// The word `threads`.
 pub fn word() -> CheckWord {
@@ -34,6 +34,10 @@ impl Threads {
 }
 
 impl Check for Threads {
+    fn hears(&self) -> Hears {
+        Hears::Only(&[RAFT])
+    }
+
     fn observe(&mut self, fact: &Fact<'_>, _: &View<'_>) -> Result<(), Finding> {
         if let Some(RaftEvent::ThreadLate { late_ns, .. }) = fact.get() {
             self.late(*late_ns);

@@ -5,12 +5,12 @@
 //! durable (which is just before the log is cut) and at the end. Between two looks a log can be
 //! larger by less than a segment.
 
-use kernel::check::{Check, Fact, Finding, Measure, Unit, View};
+use kernel::check::{Check, Fact, Finding, Hears, Measure, Unit, View};
 use kernel::event::KernelEvent;
 use kernel::registry::{CheckWord, Claim};
 use raft_driver::event::RaftEvent;
 
-use crate::plain;
+use crate::{KERNEL, RAFT, plain};
 
 /// The word `wal`.
 pub fn word() -> CheckWord {
@@ -63,6 +63,10 @@ impl Wal {
 }
 
 impl Check for Wal {
+    fn hears(&self) -> Hears {
+        Hears::Only(&[KERNEL, RAFT])
+    }
+
     fn observe(&mut self, fact: &Fact<'_>, view: &View<'_>) -> Result<(), Finding> {
         match fact.get() {
             Some(RaftEvent::WalRolled { segments, .. }) => {

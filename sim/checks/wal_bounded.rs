@@ -8,12 +8,12 @@
 //! document 002, whose log grew with the snapshot interval.
 
 use host::unit::{Size, parse_size, show_size};
-use kernel::check::{Check, Fact, Finding, View};
+use kernel::check::{Check, Fact, Finding, Hears, View};
 use kernel::registry::{CheckWord, Claim};
 use raft_driver::event::RaftEvent;
 
-use crate::node;
 use crate::wal::LOG;
+use crate::{RAFT, node};
 
 /// The word `wal_bounded`.
 pub fn word() -> CheckWord {
@@ -54,6 +54,10 @@ impl WalBounded {
 }
 
 impl Check for WalBounded {
+    fn hears(&self) -> Hears {
+        Hears::Only(&[RAFT])
+    }
+
     fn observe(&mut self, fact: &Fact<'_>, view: &View<'_>) -> Result<(), Finding> {
         match fact.get() {
             Some(RaftEvent::WalRolled { .. } | RaftEvent::SnapshotFinished { .. }) => {

@@ -9,6 +9,7 @@ pub const SERVICE: &[Plant] = &[
     plant("vote_withheld", "leader_within", "sim/tests/withheld_votes.toml", 10)
         .then(&["converged"]),
     plant("waiters_leaked", "waiters_bounded", "sim/tests/stranded_readers.toml", 10),
+    plant("place_not_freed", "goodput_back", "swarm_service", 30),
     plant("window_ignored", "in_flight_bounded", "sim/tests/cut_follower.toml", 10),
     plant("heartbeat_resets_nothing", "no_needless_election", "short_delays_keep_leader", 20),
 ];

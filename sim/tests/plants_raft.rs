@@ -28,6 +28,7 @@ const LOGS: &[Plant] = &[
     plant("rejection_ignored", "converged", SWARM, 10).then(&["acked_durable"]),
     plant("heartbeat_commit_unchecked", "commit_monotonic", SWARM, 20).then(DIVERGED),
     plant("commit_goes_back", "commit_monotonic", SWARM, 10).stops_a_node(),
+    plant("old_entries_restamped", "leader_append_only", "swarm", 20),
     plant("quorum_too_small", "leader_completeness", SWARM, 40),
 ];
 

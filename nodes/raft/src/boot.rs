@@ -252,6 +252,7 @@ fn plants(host: &Host) -> Plants {
         log_compacted_to_applied: planted("log_compacted_to_applied"),
         request_before_fsync: planted("request_before_fsync"),
         answer_by_index_alone: planted("answer_by_index_alone"),
+        old_entries_restamped: planted("old_entries_restamped"),
         neutral_heartbeat_twice: planted("neutral_heartbeat_twice"),
         neutral_commit_synced: planted("neutral_commit_synced"),
         neutral_yield_between_jobs: planted("neutral_yield_between_jobs"),

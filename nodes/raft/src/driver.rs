@@ -161,6 +161,7 @@ pub(crate) struct Plants {
     pub(crate) log_compacted_to_applied: bool,
     pub(crate) request_before_fsync: bool,
     pub(crate) answer_by_index_alone: bool,
+    pub(crate) old_entries_restamped: bool,
     pub(crate) neutral_heartbeat_twice: bool,
     pub(crate) neutral_commit_synced: bool,
     pub(crate) neutral_yield_between_jobs: bool,

@@ -298,6 +298,7 @@ impl Group {
                 let last = log.mark(log.last()).expect("the last entry is held");
                 let (last_index, last_term, chain) = (last.index, last.term, last.chain);
                 host.emit(RaftEvent::Leader { group, term, last_index, last_term, chain });
+                self.restamps();
             }
         }
         if before.role == StateRole::Leader && now.role != StateRole::Leader {

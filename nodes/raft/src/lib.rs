@@ -110,6 +110,7 @@ pub const PLANTS: &[(&str, &str)] = &[
     ("log_compacted_to_applied", "the log is removed up to what is applied, snapshot or not"),
     ("request_before_fsync", "a candidate asks for votes before its disk has its own"),
     ("answer_by_index_alone", "whoever waits at an index is answered, whatever entry came there"),
+    ("old_entries_restamped", "a new leader writes its term on entries that are not yet committed"),
     ("neutral_heartbeat_twice", "harmless: each heartbeat is sent twice"),
     ("neutral_commit_synced", "harmless: a commit index alone is written and synced too"),
     ("neutral_yield_between_jobs", "harmless: the apply task lets others run between two jobs"),

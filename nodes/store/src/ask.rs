@@ -109,8 +109,6 @@ pub(crate) struct Asker {
     vain: u32,
     pub(crate) ways: Option<Ways>,
     manners: Manners,
-    /// A copy of the request may still be under way, and be done wherever it arrives.
-    copied: bool,
 }
 
 impl Asker {
@@ -118,8 +116,7 @@ impl Asker {
         assert!(!members.all.is_empty(), "a client needs somebody to ask");
         let target = (id % members.all.len() as u64) as usize;
         let (ways, manners) = (None, Manners::default());
-        let (link, requests, vain, copied) = (None, 0, 0, false);
-        Asker { host, members, id, target, link, requests, vain, ways, manners, copied }
+        Asker { host, members, id, target, link: None, requests: 0, vain: 0, ways, manners }
     }
 
     pub(crate) fn patience(&self, within: Duration) -> Patience {
@@ -131,7 +128,6 @@ impl Asker {
         let (mut lost, mut met) = (false, Met::Nobody);
         while !self.left(patience).is_zero() {
             let attempt = self.attempt(request, patience).await;
-            lost |= std::mem::take(&mut self.copied);
             if attempt.is_ok() {
                 met = Met::Nodes;
             }
@@ -234,7 +230,6 @@ impl Asker {
         };
         let within = self.left(patience).min(self.manners.each.unwrap_or(patience.each));
         if let Some(twice) = self.manners.twice {
-            self.copied = true;
             self.send_copy(twice, id, request);
         }
         match self.host.clock().within(within, exchange).await {

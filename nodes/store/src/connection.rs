@@ -175,7 +175,11 @@ pub(crate) async fn reply(mut tx: Sender, outbox: Outbox) -> bool {
         outbox.left();
     }
     let cut = outbox.lock().stage == Stage::Closed;
-    if cut { tx.abort() } else { tx.close() }
+    if cut {
+        tx.abort()
+    } else {
+        tx.close()
+    }
     !cut
 }
 

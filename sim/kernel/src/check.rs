@@ -2,7 +2,7 @@
 //! and then, and what is merely measured. A check sees facts one by one, in O(1) where that is possible,
 //! and never injects anything; the truth about durability is the kernel's, not a node's word.
 
-use std::any::Any;
+use std::any::{Any, TypeId};
 
 use host::{Event, Mono, Role};
 
@@ -226,8 +226,33 @@ impl Measure {
     }
 }
 
+/// Which facts a check takes notice of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hears {
+    /// All of them.
+    Everything,
+    /// Events of these types. Others would change nothing in it, so it is not asked.
+    Only(&'static [TypeId]),
+}
+
+impl Hears {
+    /// Whether events of this type are among them.
+    pub fn covers(self, event: TypeId) -> bool {
+        match self {
+            Hears::Everything => true,
+            Hears::Only(types) => types.contains(&event),
+        }
+    }
+}
+
 /// A claim at work on one run.
 pub trait Check: Send {
+    /// Which facts it takes notice of, the same for as long as it lives. Most facts concern few checks,
+    /// and asking all of them costs more than what they do.
+    fn hears(&self) -> Hears {
+        Hears::Everything
+    }
+
     /// Takes notice of a fact. An `Err` is a violation.
     fn observe(&mut self, fact: &Fact<'_>, view: &View<'_>) -> Result<(), Finding>;
 

@@ -2,6 +2,7 @@
 //! trace if there is one, and then it is gone. Nothing is stored but what a check chooses to keep, so a run
 //! of a million events needs the memory of a run of ten.
 
+use std::any::{Any, TypeId};
 use std::collections::{BTreeMap, BTreeSet};
 
 use host::{Event, Facts, Role, Weight};
@@ -64,6 +65,8 @@ pub struct Trigger {
 /// The stream's consumers.
 pub struct History {
     pub(crate) watches: Vec<Watch>,
+    /// By type of event, those of them that hear of it, in their order.
+    hearers: Vec<(TypeId, Vec<usize>)>,
     pub(crate) triggers: Vec<Trigger>,
     /// Triggers whose event happened: (line, host, delay).
     pub(crate) due: Vec<(usize, usize, Time)>,
@@ -99,6 +102,7 @@ impl History {
     pub fn new(watches: Vec<Watch>, hosts: usize, level: Trace) -> History {
         History {
             watches,
+            hearers: Vec::new(),
             triggers: Vec::new(),
             due: Vec::new(),
             roles: vec![None; hosts],
@@ -146,12 +150,16 @@ impl History {
         let fact = Fact { at: now, host, boot, event };
         let view = View { world, roles: &self.roles };
         let mut found: Vec<(String, Finding, bool)> = Vec::new();
-        for watch in &mut self.watches {
+        let seeks = self.reach.is_some() && self.reached_at.is_none();
+        let hearers = hearers(&mut self.hearers, &self.watches, event);
+        for watch in hearers {
+            let watch = &mut self.watches[*watch];
             if watch.failed || (watch.claim == Claim::Measures && !self.measuring) {
                 continue;
             }
             let observed = watch.check.observe(&fact, &view);
-            if self.reached_at.is_none()
+            if seeks
+                && self.reached_at.is_none()
                 && self.reach.as_ref().is_some_and(|word| *word == watch.word)
                 && watch.check.count() > 0
             {
@@ -273,6 +281,21 @@ impl History {
         let view = View { world, roles: &self.roles };
         self.measures = self.watches.iter().flat_map(|w| w.check.measures(&view)).collect();
     }
+}
+
+/// The watches that hear of such an event, found once for each type.
+fn hearers<'a>(
+    known: &'a mut Vec<(TypeId, Vec<usize>)>,
+    watches: &[Watch],
+    event: &dyn Event,
+) -> &'a [usize] {
+    let of = (event as &dyn Any).type_id();
+    let at = known.iter().position(|(kind, _)| *kind == of).unwrap_or_else(|| {
+        let hear = |at: &usize| watches[*at].check.hears().covers(of);
+        known.push((of, (0..watches.len()).filter(hear).collect()));
+        known.len() - 1
+    });
+    &known[at].1
 }
 
 fn violation(world: &World, check: String, at_ns: Time, finding: Finding) -> Violation {

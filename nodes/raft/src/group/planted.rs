@@ -7,8 +7,8 @@
 //! Mistakes at other spots of the driver (syncs, snapshots, reads, boot) stand where they are made.
 
 use host::Mono;
-use raft::StateRole;
 use raft::eraftpb::{Entry, Message, MessageType};
+use raft::{GetEntriesContext, StateRole};
 
 use super::Group;
 
@@ -117,6 +117,33 @@ impl Group {
         let of_term = raft.raft_log.term(index).is_ok_and(|term| term == raft.term);
         if of_term && index > raft.raft_log.committed {
             raft.raft_log.commit_to(index);
+        }
+    }
+
+    /// Leadership begins. In other consensus algorithms a new leader that sends on what it found must do
+    /// so under its own number, as the Raft paper says at the end of section 5.4.2; whoever takes that over
+    /// overwrites entries of a log that must only grow while it leads.
+    pub(super) fn restamps(&mut self) {
+        let raft = &mut self.raw.raft;
+        let (me, term, known) = (raft.id, raft.term, raft.raft_log.committed);
+        if !self.plants.old_entries_restamped {
+            return;
+        }
+        let found = raft.raft_log.entries(known + 1, None, GetEntriesContext::empty(false));
+        let mut entries = found.expect("what is not committed is held");
+        if entries.iter().all(|entry| entry.term == term) {
+            return;
+        }
+        entries.iter_mut().for_each(|entry| entry.term = term);
+        raft.raft_log.append(&entries);
+        // They are not on the disk, and what leaves now follows them.
+        raft.raft_log.persisted = raft.raft_log.persisted.min(known);
+        if let Some(own) = raft.mut_prs().get_mut(me) {
+            (own.matched, own.next_idx) = (known, known + 1);
+        }
+        let appends = |m: &&mut Message| m.get_msg_type() == MessageType::MsgAppend;
+        for message in raft.msgs.iter_mut().filter(appends).filter(|m| m.index > known) {
+            message.log_term = term;
         }
     }
 

@@ -5,7 +5,10 @@ use std::time::Duration;
 use host::{Class as Traffic, OpenMode, Work};
 
 use super::{outcome, registry, scenario};
+use crate::check::{Check, Conclusion, Fact, Finding, Hears, View};
+use crate::event::KernelEvent;
 use crate::outcome::{Class, Verdict};
+use crate::registry::{CheckWord, Claim, MakeCheck, Registry};
 use crate::run::{Options, leak, run};
 
 const LOAD: &str = "duration = \"5s\"\nsettle = \"1s\"\n[cluster]\nnode = \"subject\"\nhosts = 3\n\
@@ -91,6 +94,102 @@ fn a_run_without_acknowledgements_is_vacuous() {
     let text = LOAD.replace("waits", "idle") + "[check]\nmin_acks = 2\n";
     let outcome = outcome(registry(node), &text, 0);
     assert_eq!((outcome.verdict, outcome.exit_code()), (Verdict::Vacuous, 6));
+}
+
+/// A registry whose only node sleeps, with these checks.
+fn checked(checks: &[(&'static str, Claim, MakeCheck)]) -> Registry {
+    let word = |(word, claim, make): &(&'static str, Claim, MakeCheck)| CheckWord {
+        word,
+        about: "For tests.",
+        claim: *claim,
+        make: *make,
+    };
+    let checks = checks.iter().map(word).collect();
+    Registry { checks, ..registry(|_, _| std::future::pending()) }
+}
+
+#[test]
+fn what_a_check_cannot_decide_is_unknown_and_no_failure() {
+    struct Doubts;
+    impl Check for Doubts {
+        fn observe(&mut self, _: &Fact<'_>, _: &View<'_>) -> Result<(), Finding> {
+            Ok(())
+        }
+
+        fn conclude(&mut self, _: &View<'_>) -> Conclusion {
+            Conclusion::Undecided("there is too much of it".to_string())
+        }
+    }
+    let registry = leak(checked(&[("doubts", Claim::Always, |_| Ok(Box::new(Doubts)))]));
+    let text = LOAD.replace("waits", "idle") + "[check]\nalways = [\"doubts\"]\nmin_acks = 0\n";
+    let scenario = scenario(registry, &text);
+    let outcome = run(&scenario, registry, &Options::seed(0)).unwrap();
+    assert_eq!((outcome.verdict, outcome.class, outcome.exit_code()), (Verdict::Unknown, None, 6));
+    assert!(outcome.violations.is_empty(), "{:?}", outcome.violations);
+    assert_eq!(outcome.undecided, ["doubts: there is too much of it"]);
+    let muted = Options { mute: vec!["doubts".to_string()], ..Options::seed(0) };
+    let outcome = run(&scenario, registry, &muted).unwrap();
+    assert_eq!((outcome.verdict, outcome.exit_code()), (Verdict::Pass, 0));
+}
+
+#[test]
+fn a_check_is_asked_about_what_it_hears_of_and_nothing_else() {
+    /// Counts what it hears.
+    struct Ear(Hears, u64);
+    impl Check for Ear {
+        fn hears(&self) -> Hears {
+            self.0
+        }
+
+        fn observe(&mut self, fact: &Fact<'_>, _: &View<'_>) -> Result<(), Finding> {
+            let kernel = fact.get::<KernelEvent>().is_some();
+            assert!(kernel || self.0 == Hears::Everything, "{:?}", fact.event);
+            self.1 += 1;
+            Ok(())
+        }
+
+        fn count(&self) -> u64 {
+            self.1
+        }
+    }
+    const KERNEL: Hears = Hears::Only(&[std::any::TypeId::of::<KernelEvent>()]);
+    let registry = checked(&[
+        ("all", Claim::Sometimes, |_| Ok(Box::new(Ear(Hears::Everything, 0)))),
+        ("kernels", Claim::Sometimes, |_| Ok(Box::new(Ear(KERNEL, 0)))),
+        ("nothing", Claim::Sometimes, |_| Ok(Box::new(Ear(Hears::Only(&[]), 0)))),
+    ]);
+    let node = |host: host::Host, _: host::Members| async move {
+        host.emit(Said);
+        std::future::pending().await
+    };
+    let nodes = super::registry(node).nodes;
+    let text = LOAD.replace("waits", "idle")
+        + "[check]\nsometimes = [\"all\", \"kernels\", \"nothing\"]\nmin_acks = 0\n";
+    let outcome = outcome(Registry { nodes, ..registry }, &text, 0);
+    let counts: Vec<u64> = outcome.sometimes.iter().map(|(_, count)| *count).collect();
+    let [all, kernels, nothing] = counts[..] else { panic!("{counts:?}") };
+    assert!(kernels > 3, "three hosts boot and phases begin: {kernels}");
+    assert_eq!((all - kernels, nothing), (3, 0), "each node says one thing");
+}
+
+/// What a node says once.
+#[derive(Debug)]
+struct Said;
+
+impl host::Event for Said {
+    fn source(&self) -> &'static str {
+        "subject"
+    }
+
+    fn word(&self) -> &'static str {
+        "said"
+    }
+
+    fn text(&self) -> String {
+        "said".to_string()
+    }
+
+    fn facts(&self, _: &mut host::Facts<'_>) {}
 }
 
 /// A node that uses everything, so that its digest depends on everything.
