@@ -4,11 +4,11 @@
 //! read, too. An operation whose outcome nobody knows may take effect at any later time or never; one that a
 //! client repeats under its number is one operation.
 //!
-//! A compare-and-set expects a version; what that was is known from the reads and writes that named
-//! it, else only its write is judged. One that did not match is recorded as failed, so it claims nothing.
-//! The search has a budget, spent on small keys first; over it the run is `unknown`. Left out: two keys of one range, which may be read
-//! at different moments here, and versions, which `read_fresh` looks at. Source: Herlihy and Wing,
-//! Linearizability (1990); the search is that of `judge`.
+//! A compare-and-set expects a version; what that was is known from the reads and writes that named it,
+//! else only its write is judged. One that did not match is recorded as failed, so it claims nothing.
+//! The search has a budget, spent on small keys first; over it the run is `unknown`. Left out: two keys
+//! of one range, which may be read at different moments here, and versions, which `read_fresh` looks
+//! at. Source: Herlihy and Wing, Linearizability (1990); the search is that of `judge`.
 
 use std::collections::BTreeMap;
 

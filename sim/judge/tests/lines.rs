@@ -83,9 +83,13 @@ fn bent() -> impl Strategy<Value = Value> {
         let mut line = small(&mut Rng(seed));
         for (at, word, value) in changes {
             let ops = line["ops"].as_array().map_or(0, Vec::len);
-            match at.index(ops + 1).checked_sub(1) {
-                Some(op) => line["ops"][op][word] = value,
-                None => line[word] = value,
+            let place = match at.index(ops + 1).checked_sub(1) {
+                Some(op) => &mut line["ops"][op],
+                None => &mut line,
+            };
+            // An operation that was bent before may be no object any more.
+            if let Value::Object(fields) = place {
+                fields.insert(word, value);
             }
         }
         line
