@@ -3,6 +3,7 @@
 
 mod conformance;
 mod durability;
+mod resets;
 mod strain;
 mod threads;
 mod verdicts;
