@@ -82,6 +82,8 @@ fn datagrams_overtake_and_so_do_whole_streams() {
     let older = |a: &Heard, b: &Heard| b.dialled < a.dialled;
     assert!(pairs(&story, 1, 2, &older) + pairs(&story, 2, 1, &older) > 5);
     assert!(pairs(&story, 2, 3, &older) < 2);
+    // Every frame of a connection is late, and none waits for the lateness of those before it.
+    assert!(story.iter().all(|h| h.way() <= 60_000 + FAIR));
     let mut last = BTreeMap::new();
     for h in &story {
         let before = last.insert((h.to, h.accepted), h.number);

@@ -4,7 +4,8 @@
 //! answer or time is over; whether that is harmless is the business of whoever asks.
 //!
 //! `Manners` say otherwise where somebody wants that: another time for each attempt, no pauses, a
-//! copy of every request. Nobody reads what comes back to a copy.
+//! copy of every request. Nobody reads what comes back to a copy, so a copy that left counts as an
+//! attempt that got lost: it may do what the first was refused.
 
 use std::io;
 use std::time::Duration;
@@ -75,11 +76,21 @@ enum Missed {
     Sent(io::Error),
 }
 
+/// Whether something that left in an attempt may still be done, whatever the attempt was told. A copy
+/// left with the first, and nobody hears what it is told.
+fn leaves_open(attempt: &Result<Reply, Missed>, twice: bool) -> bool {
+    match attempt {
+        Ok(Reply::Lost) | Err(Missed::Sent(_)) => true,
+        Ok(_) => twice,
+        Err(Missed::Unsent(_)) => false,
+    }
+}
+
 /// What came of asking.
 pub(crate) struct Asked {
     /// The definite answer: neither a redirection nor "busy" nor "lost".
     pub(crate) reply: Option<Reply>,
-    /// Whether an attempt left to which nobody gave a definite answer.
+    /// Whether an attempt left, or a copy of one, to which nobody gave a definite answer.
     pub(crate) lost: bool,
     /// How far asking came.
     pub(crate) met: Met,
@@ -131,9 +142,7 @@ impl Asker {
             if attempt.is_ok() {
                 met = Met::Nodes;
             }
-            // A copy may be done later, whatever was answered to the request.
-            let copied = self.manners.twice.is_some();
-            lost |= copied && !matches!(attempt, Err(Missed::Unsent(_)));
+            lost |= leaves_open(&attempt, self.manners.twice.is_some());
             match attempt {
                 Ok(Reply::Redirect { leader }) => {
                     if leader > 0 && self.members.get(leader).is_none() {
@@ -142,11 +151,7 @@ impl Asker {
                     self.turn_to(leader, patience).await;
                 }
                 Ok(Reply::Busy) => self.pause(patience).await,
-                Ok(Reply::Lost) | Err(Missed::Sent(_)) => {
-                    lost = true;
-                    self.turn_to(0, patience).await;
-                }
-                Err(Missed::Unsent(_)) => self.turn_to(0, patience).await,
+                Ok(Reply::Lost) | Err(_) => self.turn_to(0, patience).await,
                 Ok(reply) => {
                     self.vain = 0;
                     return Asked { reply: Some(reply), lost, met };
@@ -272,5 +277,23 @@ impl Asker {
             self.link = Some(conn.split());
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_copy_may_be_done_though_the_first_was_refused() {
+        let error = || io::Error::from(io::ErrorKind::TimedOut);
+        for twice in [false, true] {
+            assert!(leaves_open(&Ok(Reply::Lost), twice));
+            assert!(leaves_open(&Err(Missed::Sent(error())), twice));
+            assert!(!leaves_open(&Err(Missed::Unsent(error())), twice));
+            for told in [Reply::Busy, Reply::Redirect { leader: 2 }, Reply::NoSession] {
+                assert_eq!(leaves_open(&Ok(told), twice), twice);
+            }
+        }
     }
 }

@@ -40,7 +40,7 @@ pub enum Selector {
     Minority,
     /// More than half of them, drawn, as few as possible.
     Majority,
-    /// Every host, one line each.
+    /// Every live host, all at once: one line.
     Each,
     /// The host on which the trigger happened.
     There,

@@ -103,12 +103,12 @@ impl Link {
         self.free_at.saturating_sub(now)
     }
 
-    /// Sends a frame of a stream. `last_arrival` is the arrival of the stream's frame before it.
+    /// Sends a frame of a stream. When it arrives is said as if it were alone; it waits there for
+    /// the stream's frames before it (`in_order`).
     pub fn transmit(
         &mut self,
         now: Time,
         bytes: u64,
-        last_arrival: Time,
         draw_latency: u64,
         draw_loss: u64,
     ) -> Verdict {
@@ -118,8 +118,14 @@ impl Link {
         }
         let retransmit: u64 =
             (0..losses).fold(0, |sum, n| self.law.retry_delay(n).saturating_add(sum));
-        let arrives = self.arrival(now, bytes, draw_latency).saturating_add(retransmit);
-        Verdict::Arrives(arrives.max(last_arrival))
+        Verdict::Arrives(self.arrival(now, bytes, draw_latency).saturating_add(retransmit))
+    }
+
+    /// When the reader gets a stream's frame that arrives alone at `arrives`, held up by `late` on
+    /// its way, where `last` is when it got the one before. Frames that are held up alike are so
+    /// side by side: a stream is late by `late` and not by that much more with each frame.
+    pub fn in_order(arrives: Time, late: Time, last: Time) -> Time {
+        arrives.saturating_add(late).max(last)
     }
 
     /// Sends a datagram. A lost one has used its bandwidth all the same.

@@ -32,11 +32,28 @@ proptest! {
         let (mut now, mut last) = (0, 0);
         for (dt, bytes, latency, lost) in frames {
             now += dt;
-            let verdict = link.transmit(now, bytes, last, latency, lost);
-            let Verdict::Arrives(at) = verdict else { continue };
+            let verdict = link.transmit(now, bytes, latency, lost);
+            let Verdict::Arrives(alone) = verdict else { continue };
+            let at = Link::in_order(alone, 0, last);
             prop_assert!(at >= last);
             prop_assert!(at >= now + LEAST_LATENCY);
             last = at;
+        }
+    }
+
+    #[test]
+    fn frames_that_are_held_up_alike_delay_a_stream_once(
+        late in 0u64..1 << 30, loss in 0u32..500_000, frames in frames(),
+    ) {
+        let mut link = Link::new(law(0, loss));
+        let (mut now, mut last, mut alone) = (0, 0, 0);
+        for (dt, bytes, latency, lost) in frames {
+            now += dt;
+            let verdict = link.transmit(now, bytes, latency, lost);
+            let Verdict::Arrives(at) = verdict else { continue };
+            last = Link::in_order(at, late, last);
+            alone = Link::in_order(at, 0, alone);
+            prop_assert_eq!(last, alone + late);
         }
     }
 
@@ -70,9 +87,9 @@ proptest! {
         let mut link = Link::new(law(0, 0));
         link.extra_latency_ns = 5;
         let expected = 1_000 + link.law.latency.at(draw) + 5;
-        prop_assert_eq!(link.transmit(1_000, bytes, 0, draw, 0), Verdict::Arrives(expected));
-        let behind = link.transmit(1_000, bytes, expected + 9, draw, 0);
-        prop_assert_eq!(behind, Verdict::Arrives(expected + 9));
+        prop_assert_eq!(link.transmit(1_000, bytes, draw, 0), Verdict::Arrives(expected));
+        prop_assert_eq!(Link::in_order(expected, 8, expected + 9), expected + 9);
+        prop_assert_eq!(Link::in_order(expected, 10, expected + 9), expected + 10);
     }
 
     #[test]
@@ -81,7 +98,7 @@ proptest! {
         (0..cuts).for_each(|_| link.cut());
         for _ in 0..cuts {
             for (now, bytes, latency, lost) in &frames {
-                let stream = link.transmit(*now, *bytes, 0, *latency, *lost);
+                let stream = link.transmit(*now, *bytes, *latency, *lost);
                 let datagram = link.transmit_datagram(*now, *bytes, *latency, *lost);
                 prop_assert_eq!((stream, datagram), (Verdict::Held, Verdict::Lost));
                 prop_assert_eq!(link.backlog_ns(*now), 0);
@@ -89,12 +106,12 @@ proptest! {
             link.heal();
         }
         prop_assert!(!link.is_cut());
-        prop_assert!(matches!(link.transmit(0, 1, 0, 0, 0), Verdict::Arrives(_)));
+        prop_assert!(matches!(link.transmit(0, 1, 0, 0), Verdict::Arrives(_)));
     }
 
     #[test]
     fn more_loss_delays_more(a in 0u32..1_000_000, b in 0u32..1_000_000, draw in any::<u64>()) {
-        let arrival = |loss| match Link::new(law(0, loss)).transmit(0, 1, 0, 0, draw) {
+        let arrival = |loss| match Link::new(law(0, loss)).transmit(0, 1, 0, draw) {
             Verdict::Arrives(at) => at,
             _ => u64::MAX,
         };
@@ -108,7 +125,7 @@ fn losses_in_a_row_follow_the_loss_rate() {
     let mut counts = [0u32; 4];
     let draws = 1u64 << 16;
     for i in 0..draws {
-        let Verdict::Arrives(at) = Link::new(law.clone()).transmit(0, 1, 0, 0, i << 48) else {
+        let Verdict::Arrives(at) = Link::new(law.clone()).transmit(0, 1, 0, i << 48) else {
             continue;
         };
         let delay = (at - LEAST_LATENCY) / 200_000_000;
@@ -125,7 +142,7 @@ fn losses_in_a_row_follow_the_loss_rate() {
 fn a_link_that_loses_everything_is_a_cut_one() {
     let mut link = Link::new(law(0, 0));
     link.loss = Some(Ratio(1_000_000));
-    assert_eq!(link.transmit(0, 1, 0, 0, u64::MAX), Verdict::Held);
+    assert_eq!(link.transmit(0, 1, 0, u64::MAX), Verdict::Held);
     assert_eq!(link.transmit_datagram(0, 1, 0, u64::MAX), Verdict::Lost);
 }
 

@@ -386,13 +386,13 @@ impl World {
         };
         self.book_strain(key, loss);
         let bytes = item.bytes() + FRAME_OVERHEAD;
-        match self.links.links[key].transmit(now, bytes, last, latency, loss) {
+        match self.links.links[key].transmit(now, bytes, latency, loss) {
             Verdict::Arrives(at) => {
                 let (item, late) = match self.links.tricky {
                     0 => (item, 0),
                     _ => self.trick(end, item),
                 };
-                let at = at.saturating_add(late);
+                let at = Link::in_order(at, late, last);
                 self.net.ends[end].last_arrival = at;
                 self.send_off(end, at, item);
             }

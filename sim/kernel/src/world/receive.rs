@@ -2,7 +2,7 @@
 //!
 //! A frame goes to whoever waits for it, or waits in the inbox; its sender has room again once the node has
 //! taken it. Where a fault slows the reader down, frames wait in the inbox until the process comes round to
-//! them: the window fills, and the sender waits.
+//! them: the window fills, and the sender waits. An end that is no more answers what arrives with a reset.
 //!
 //! Left out: a receive buffer of its own; the window is the only bound on what waits here.
 
@@ -32,9 +32,17 @@ impl World {
             }
         });
         let e = &mut self.net.ends[end];
-        // Also where one was sent before: it may have been lost, and the sender would never hear of it.
-        if e.dead || e.broken.is_some() || (e.reader_gone && e.writer_gone) {
+        if e.dead || (e.reader_gone && e.writer_gone) {
             return self.send_reset(end);
+        }
+        if e.broken.is_some() {
+            // A reset that was lost, or never sent by an end that gave up, is made up for.
+            let peer = e.peer;
+            let peer = &self.net.ends[peer];
+            if !peer.dead && peer.broken.is_none() {
+                self.send_reset(end);
+            }
+            return;
         }
         match item {
             Item::Fin => {
