@@ -47,6 +47,10 @@ Other answers that are missing say nothing.
 A kafka history is violated by any of lost-write, duplicate, inconsistent-offsets, poll-skip,
 nonmonotonic-poll, nonmonotonic-send and unseen; as in Jepsen it should end with polls that drain its
 partitions, for `unseen` is a send that was acknowledged and that nobody ever polled, nor anything behind it.
+After a poll of unknown outcome that client's next poll passes over nothing, but may not go back.
+
+`prefix_events` is the number of events of the shortest prefix that fails, `op` the operation whose return
+ends it; for unseen that is the last return of all.
 
 Exit codes: 0 all linearizable, 1 any violated, 6 any unknown, 65 a bad line; the lowest of
 those that apply.";

@@ -6,13 +6,16 @@
 //! - `nonmonotonic-send`: a client's later send came to a lower offset, or the same.
 //! - `nonmonotonic-poll`, `poll-skip`: within a poll, or from a client's poll to its next one that brings
 //!   something of the partition, records went back (or stood), or passed over an offset that is known.
+//!   What a poll of unknown outcome brought, its answer took along: until the client's next poll that brings
+//!   something of the partition nothing counts as passed over, but going back is still wrong.
 //! - `lost-write`: an acknowledged send that no poll brought, below an offset of its partition that one did.
 //! - `unseen`: an acknowledged send that no poll brought, above all that were. As in Jepsen that is an
 //!   error too: a history is expected to end with polls that drain its partitions.
 //!
 //! An anomaly is dated by the return that makes it certain: of two facts that clash the later one; for
 //! a lost write the first of poll and acknowledgement after which it was passed over; for an unseen one the
-//! end. Cost: a sort and a few passes. Left out: transactions, rebalancing, reads of aborted
+//! last return. `op` names the operation that an anomaly is about; the operation that a judgement names is
+//! for every anomaly the one whose return dates it. Cost: a sort and a few passes. Left out: transactions, rebalancing, reads of aborted
 //! sends. Source: Jepsen,
 //! `jepsen.tests.kafka`.
 
@@ -54,7 +57,7 @@ pub struct KafkaOp {
 pub struct Anomaly {
     /// Its name.
     pub name: &'static str,
-    /// The operation that shows it.
+    /// The operation that it is about.
     pub op: Value,
     /// The position of the event that makes it certain.
     pub at: i64,
@@ -113,8 +116,7 @@ pub fn anomalies(ops: &[KafkaOp]) -> Vec<Anomaly> {
         partition.ranks = partition.offsets.keys().copied().zip(0..).collect();
     }
     never_polled(&done, &partitions, &mut found);
-    done.sort_by_key(|op| op.call);
-    out_of_order(&done, &partitions, &mut found);
+    out_of_order(ops, &partitions, &mut found);
     found.sort_by(|a, b| (a.at, a.name).cmp(&(b.at, b.name)));
     found.dedup_by(|a, b| (a.name, &a.op) == (b.name, &b.op));
     found
@@ -212,16 +214,25 @@ fn passes<'a>(done: &[&'a KafkaOp]) -> Passes<'a> {
 
 /// What the order of a client's own operations shows. They come by their calls.
 fn out_of_order(
-    done: &[&KafkaOp],
+    ops: &[KafkaOp],
     partitions: &BTreeMap<&str, Partition<'_>>,
     found: &mut Vec<Anomaly>,
 ) {
-    // Per client and partition: the offset it sent to last, and the one it polled last.
+    let mut ops: Vec<&KafkaOp> = ops.iter().filter(|op| op.status != Status::Fail).collect();
+    ops.sort_by_key(|op| op.call);
+    // Per client and partition: the offset it sent to last, and the one it polled last, with how many
+    // polls of the client had lost their answers by then.
     let mut sent: BTreeMap<(&str, &str), i64> = BTreeMap::new();
-    let mut polled: BTreeMap<(&str, &str), i64> = BTreeMap::new();
-    let mut own: BTreeMap<&str, i64> = BTreeMap::new();
-    for op in done {
-        let at = op.ret.unwrap_or(i64::MAX);
+    let mut polled: BTreeMap<(&str, &str), (i64, usize)> = BTreeMap::new();
+    let mut own: BTreeMap<&str, (i64, usize)> = BTreeMap::new();
+    let mut lost: BTreeMap<&str, usize> = BTreeMap::new();
+    for op in ops {
+        let Some(at) = op.ret.filter(|_| op.status == Status::Ok) else {
+            if let (Action::Poll(_), Some(client)) = (&op.action, &op.client) {
+                *lost.entry(client).or_default() += 1;
+            }
+            continue;
+        };
         let mut wrong = |name, at, text| found.push(Anomaly { name, op: op.id.clone(), at, text });
         match (&op.action, &op.client) {
             (Action::Send(name, value, Some(offset)), Some(client)) => {
@@ -233,17 +244,20 @@ fn out_of_order(
             }
             (Action::Poll(records), client) => {
                 own.clear();
+                let lost = client.as_ref().and_then(|client| lost.get(client.as_str()));
+                let lost = lost.copied().unwrap_or(0);
                 for (name, offset, _) in records {
                     let last = match client {
-                        Some(client) => polled.insert((client, name), *offset),
-                        None => own.insert(name, *offset),
+                        Some(client) => polled.insert((client, name), (*offset, lost)),
+                        None => own.insert(name, (*offset, lost)),
                     };
-                    let Some(last) = last else { continue };
+                    let Some((last, before)) = last else { continue };
                     if *offset <= last {
                         let text = format!("{name}@{offset} was polled after {name}@{last}");
                         wrong("nonmonotonic-poll", at, text);
-                    } else if let Some((skipped, seen)) =
-                        partitions[name.as_str()].between(last, *offset)
+                    } else if before == lost
+                        && let Some((skipped, seen)) =
+                            partitions[name.as_str()].between(last, *offset)
                     {
                         let text = format!("from {name}@{last} to @{offset}, without @{skipped}");
                         wrong("poll-skip", at.max(seen.at), text);

@@ -16,6 +16,7 @@ mod plan;
 mod search;
 mod tried;
 mod verdict;
+mod ways;
 
 pub use account::{Account, account};
 pub use datum::Datum;
@@ -26,4 +27,4 @@ pub use verdict::{
 };
 
 /// The budget of those who name none, in looks at a list of events.
-pub const BUDGET: u64 = 200_000_000;
+pub const BUDGET: u64 = 1_000_000_000;

@@ -1,8 +1,9 @@
 //! A part made ready for the search: values as states, each operation with what it needs of the value, what
 //! it could use, and what it makes. Failed operations and reads that say nothing are gone.
 //!
-//! Three tables drive the pruning. `needs`, `wants` and `makes` count, for each value, the operations left
-//! that must find it, that could use it, and that bring it about; they are exact while nothing is appended.
+//! Four tables drive the pruning. `needs`, `wants`, `shuns` and `makes` count, for each value, the operations
+//! left that must find it, that could use it, whose answer depends on not finding it, and that bring it
+//! about; they are exact while nothing is appended.
 //! For values that grow there are the beginnings of what reads found, and the positions that appends were
 //! told. Operations with the same `effect` differ in nothing but the time they have.
 
@@ -37,6 +38,8 @@ pub(crate) struct Task {
     pub needs: Option<u32>,
     pub wants: Option<u32>,
     pub makes: Option<u32>,
+    /// The value that a compare-and-set must not find, or leaves alone only if it does not find it.
+    pub shuns: Option<u32>,
     /// Whether its answer can be wrong.
     pub bound: bool,
     /// For a write or compare-and-set of a value that grows: the paths of which it makes a beginning.
@@ -131,6 +134,21 @@ impl Plan {
         plan
     }
 
+    /// A plan of the same part in which no answer depends on a value being different from another:
+    /// compare-and-sets that did not match are gone, and those without an answer need not be done. It asks
+    /// for less, so what it cannot explain nobody can.
+    pub(crate) fn relaxed(part: &Part) -> Plan {
+        let mut part = part.clone();
+        for op in &mut part.ops {
+            match (&op.action, op.end()) {
+                (Action::Cas(_, _, Some(false)), Some(_)) => op.status = Status::Fail,
+                (Action::Cas(_, _, None), Some(_)) => op.status = Status::Unknown,
+                _ => {}
+            }
+        }
+        Plan::of(&part)
+    }
+
     /// Whether some answer cannot be explained whatever the order: nobody makes that value in time, or
     /// two appends were told one position.
     pub(crate) fn hopeless(&self) -> Option<i64> {
@@ -183,6 +201,9 @@ impl Plan {
                         task.needs = class(old);
                     }
                     let open = task.required && done.is_none();
+                    if open || *done == Some(false) {
+                        task.shuns = class(old);
+                    }
                     self.plain &= !open && *done != Some(false);
                     (if open { 4 } else { 3 }, old.hash, new.hash)
                 }
@@ -368,6 +389,7 @@ fn task(source: usize, op: &Op) -> Option<Task> {
         needs: None,
         wants: None,
         makes: None,
+        shuns: None,
         bound,
         begins: Vec::new(),
         used: Vec::new(),

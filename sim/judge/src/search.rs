@@ -9,24 +9,19 @@
 //! distinct this decides without a search. A value that grows must stay a beginning of what the next reads
 //! found. An operation of unknown outcome has no return: it may come at any later time, or never.
 //!
+//! A value is shunned by a compare-and-set that must not find it. Then a write that nobody reads may be
+//! needed to end another value, so choices are not dropped for it until the last such operation is done.
+//!
 //! The budget counts looks at the list, so it is the same on every machine. Sources: Wing and Gong, Testing
 //! and Verifying Concurrent Objects (1993); Lowe, Testing for Linearizability (2017); Gibbons and Korach,
 //! Testing Shared Memories (1997).
 
+mod growth;
+
 use crate::datum::{Shape, State, mix};
 use crate::plan::{Kind, Plan};
 use crate::tried::Tried;
-
-/// What the search came to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Found {
-    /// The sources of tasks in an order that explains every answer.
-    Order(Vec<usize>),
-    /// There is none. Everything that returned before this position can be explained.
-    None { reached: i64 },
-    /// The budget is used up.
-    Budget,
-}
+use crate::ways::Way;
 
 /// What a node costs beside looks at the list; it bounds the memory of what was tried.
 const NODE: u64 = 16;
@@ -55,7 +50,7 @@ enum Step {
     Node,
 }
 
-struct Search<'a> {
+pub(crate) struct Search<'a> {
     plan: &'a Plan,
     next: Vec<u32>,
     prev: Vec<u32>,
@@ -69,6 +64,10 @@ struct Search<'a> {
     need: Vec<u32>,
     want: Vec<u32>,
     make: Vec<u32>,
+    shun: Vec<u32>,
+    /// Tasks left that shun a value.
+    shy: usize,
+    way: Way,
     /// Per path: writes left that make a beginning of it.
     bases: Vec<u32>,
     /// Per path: reads left that found it.
@@ -90,25 +89,12 @@ struct Search<'a> {
     /// Looks at the list that are not yet paid for.
     cost: u64,
     tried: Tried,
-    reached: i64,
-}
-
-/// Searches an order. Takes what it costs out of `budget`.
-pub(crate) fn search(plan: &Plan, budget: &mut u64) -> Found {
-    if let Some(reached) = plan.hopeless() {
-        return Found::None { reached };
-    }
-    let mut search = Search::new(plan);
-    let found = search.run(budget);
-    match found {
-        Some(true) => Found::Order(search.order()),
-        Some(false) => Found::None { reached: search.reached },
-        None => Found::Budget,
-    }
+    /// Everything that returned before this position can be explained.
+    pub(crate) reached: i64,
 }
 
 impl<'a> Search<'a> {
-    fn new(plan: &'a Plan) -> Search<'a> {
+    pub(crate) fn new(plan: &'a Plan, way: Way) -> Search<'a> {
         let n = plan.tasks.len();
         let mut events: Vec<(i64, bool, u32)> = Vec::with_capacity(2 * n);
         for (i, task) in plan.tasks.iter().enumerate() {
@@ -139,6 +125,9 @@ impl<'a> Search<'a> {
             need: vec![0; plan.classes],
             want: vec![0; plan.classes],
             make: vec![0; plan.classes],
+            shun: vec![0; plan.classes],
+            shy: 0,
+            way,
             bases: vec![0; plan.paths.len()],
             readers: vec![0; plan.paths.len()],
             supply: vec![0; plan.effects],
@@ -147,7 +136,7 @@ impl<'a> Search<'a> {
             looks: 0,
             first_read: 0,
             candidates: Vec::new(),
-            seen_effect: vec![(0, 0); plan.effects],
+            seen_effect: vec![(0, 0); plan.effects + 1],
             node: 0,
             cost: 0,
             tried: Tried::default(),
@@ -164,6 +153,10 @@ impl<'a> Search<'a> {
         task.needs.iter().for_each(|c| add(&mut self.need[*c as usize]));
         task.wants.iter().for_each(|c| add(&mut self.want[*c as usize]));
         task.makes.iter().for_each(|c| add(&mut self.make[*c as usize]));
+        if let Some(c) = task.shuns {
+            add(&mut self.shun[c as usize]);
+            self.shy = self.shy.wrapping_add_signed(by as isize);
+        }
         task.begins.iter().for_each(|p| add(&mut self.bases[*p as usize]));
         if self.plan.grows && matches!(task.kind, Kind::Read(_)) {
             add(&mut self.readers[task.path as usize]);
@@ -218,7 +211,8 @@ impl<'a> Search<'a> {
         }
     }
 
-    fn run(&mut self, budget: &mut u64) -> Option<bool> {
+    /// Whether there is an order; `None` if the budget does not suffice to tell.
+    pub(crate) fn run(&mut self, budget: &mut u64) -> Option<bool> {
         let mut frames = Vec::new();
         match self.enter(&mut frames, 0, (self.plan.init, self.plan.init_class), budget)? {
             Step::Done => return Some(true),
@@ -275,7 +269,8 @@ impl<'a> Search<'a> {
             return Some(Step::Done);
         }
         let wanted = self.wanted(state, class);
-        if !wanted {
+        // Where a value is shunned, a write that nobody reads may still be needed to end it later.
+        if !wanted && (self.plan.grows || self.shy == 0 || self.way == Way::Bold) {
             self.commit(frames);
         }
         if self.plan.grows && !self.continues(state) {
@@ -290,7 +285,18 @@ impl<'a> Search<'a> {
             return Some(Step::Dead);
         }
         let tasks = &self.plan.tasks;
-        self.candidates[begin..].sort_by_key(|t| (tasks[*t as usize].ret, *t));
+        let mut candidates = std::mem::take(&mut self.candidates);
+        if self.way == Way::Keen {
+            let pending = self.pending();
+            self.cost += (pending.len() * (candidates.len() - begin)) as u64;
+            candidates[begin..].sort_by_cached_key(|t| {
+                let then = self.applied(*t, state, class).0;
+                (self.rank(&pending, then), tasks[*t as usize].ret, *t)
+            });
+        } else {
+            candidates[begin..].sort_by_key(|t| (tasks[*t as usize].ret, *t));
+        }
+        self.candidates = candidates;
         let (after, end, first) = (self.trail.len(), self.candidates.len(), self.first_read);
         frames.push(Frame { before, after, state, class, next: begin, end, first, begin });
         Some(Step::Node)
@@ -309,14 +315,19 @@ impl<'a> Search<'a> {
     /// Whether anybody left could use this value, or one that grows from it. In doubt it is wanted.
     fn wanted(&mut self, state: State, class: u32) -> bool {
         if !self.plan.grows {
-            return !self.plan.plain || self.want[class as usize] > 0;
+            return !self.idle(class);
         }
         if !self.plan.mixed {
             return true;
         }
-        self.cost += 1 + self.plan.paths.len() as u64 / 8;
+        self.cost += 1 + self.plan.paths.len() as u64 / 2;
         let paths = self.plan.paths.iter().zip(&self.readers);
         paths.into_iter().any(|(path, readers)| *readers > 0 && path.continues(state))
+    }
+
+    /// Whether nobody left can tell this value from others like it.
+    fn idle(&self, class: u32) -> bool {
+        self.want[class as usize] == 0 && self.shun[class as usize] == 0
     }
 
     /// Whether nobody left could use what this task brought.
@@ -380,56 +391,6 @@ impl<'a> Search<'a> {
         }
     }
 
-    /// Whether the reads left may still find what they found: all of them where other writes could help,
-    /// else the next ones, for then they all found one growing value.
-    fn continues(&mut self, state: State) -> bool {
-        let plan = self.plan;
-        let fits = |path: usize| plan.paths[path].continues(state);
-        if plan.mixed {
-            return (0..plan.paths.len()).all(|path| {
-                self.readers[path] == 0
-                    || (self.bases[path] > 0 || fits(path)) && self.leads(path, state)
-            });
-        }
-        while plan.reads.get(self.first_read).is_some_and(|t| self.done[*t as usize]) {
-            self.first_read += 1;
-        }
-        let left = plan.reads[self.first_read..].iter().filter(|t| !self.done[**t as usize]);
-        let mut next = left.map(|t| plan.tasks[*t as usize].path as usize).take(3);
-        !plan.bases || next.all(|path| self.bases[path] > 0 || fits(path))
-    }
-
-    /// Whether the appends that are left may lead to what a path found, from the present value or
-    /// from one that is still to be written. How often one would be needed is not asked.
-    fn leads(&mut self, path: usize, state: State) -> bool {
-        let path = &self.plan.paths[path];
-        self.cost += 1 + path.steps.len() as u64 / 8;
-        let end = path.state.len as usize;
-        if !matches!(state.shape, Shape::Absent) && state.shape != path.state.shape {
-            return true;
-        }
-        self.lengths.clear();
-        self.lengths.resize(end + 1, false);
-        if path.continues(state) {
-            self.lengths[state.len as usize] = true;
-        }
-        for (task, len) in &path.starts {
-            // A scalar may begin a list, which is beyond counting lengths.
-            let same = matches!(&self.plan.tasks[*task as usize].kind,
-                Kind::Write(value) if value.shape == path.state.shape || value.shape == Shape::Absent);
-            if !self.done[*task as usize] && !same {
-                return true;
-            }
-            self.lengths[*len as usize] |= !self.done[*task as usize];
-        }
-        for (from, effect, to) in &path.steps {
-            if self.lengths[*from as usize] && self.supply[*effect as usize] > 0 {
-                self.lengths[*to as usize] = true;
-            }
-        }
-        self.lengths[end]
-    }
-
     /// Notes what may come next.
     fn choose(&mut self, state: State, class: u32) {
         self.node += 1;
@@ -452,7 +413,12 @@ impl<'a> Search<'a> {
                     continue;
                 }
             }
-            let seen = &mut self.seen_effect[t.effect as usize];
+            // Values that nobody tells apart are one.
+            let blank = !self.plan.grows
+                && matches!(t.kind, Kind::Write(_))
+                && t.makes.is_some_and(|made| self.idle(made));
+            let effect = if blank { self.plan.effects } else { t.effect as usize };
+            let seen = &mut self.seen_effect[effect];
             if seen.0 != self.node {
                 *seen = (self.node, self.candidates.len());
                 self.candidates.push(task);
@@ -486,7 +452,7 @@ impl<'a> Search<'a> {
             return true;
         }
         let useless = !t.required
-            && self.plan.plain
+            && self.shun[class as usize] == 0
             && t.makes.is_some_and(|made| self.want[made as usize] == 0);
         let class = class as usize;
         let own = |of: Option<u32>| u32::from(of == Some(class as u32));
@@ -504,7 +470,7 @@ impl<'a> Search<'a> {
     }
 
     /// Everything in an order that works, once no answer left can be wrong.
-    fn order(&self) -> Vec<usize> {
+    pub(crate) fn order(&self) -> Vec<usize> {
         let tasks = &self.plan.tasks;
         let left = tasks.iter().zip(&self.done).filter(|(t, done)| t.required && !*done);
         let mut left: Vec<(i64, usize)> = left.map(|(t, _)| (t.call, t.source)).collect();

@@ -9,9 +9,8 @@
 
 use serde_json::Value;
 
-use crate::history::{Part, prefix};
-use crate::plan::Plan;
-use crate::search::{Found, search};
+use crate::history::{Part, Status, prefix};
+use crate::ways::{Found, search};
 
 /// What is said of a history.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,7 +56,7 @@ pub struct Decision {
 
 /// Whether one part is linearizable, within a budget that it draws on.
 pub fn decide(part: &Part, budget: &mut u64) -> Verdict {
-    match search(&Plan::of(part), budget) {
+    match search(part, budget) {
         Found::Order(_) => Verdict::Linearizable,
         Found::None { .. } => Verdict::Violated,
         Found::Budget => Verdict::Unknown,
@@ -66,14 +65,14 @@ pub fn decide(part: &Part, budget: &mut u64) -> Verdict {
 
 /// An order of operations, by index, that explains every answer of a part, if one is found.
 pub fn explain(part: &Part, budget: &mut u64) -> Option<Vec<usize>> {
-    match search(&Plan::of(part), budget) {
+    match search(part, budget) {
         Found::Order(order) => Some(order),
         _ => None,
     }
 }
 
-/// Decides independent parts together. `budget` is in looks at a list of events; ten million take
-/// about a second.
+/// Decides independent parts together. `budget` is in looks at a list of events; a hundred
+/// million take about half a second.
 pub fn decide_all(parts: &[Part], budget: u64) -> Decision {
     let mut order: Vec<usize> = (0..parts.len()).collect();
     order.sort_by_key(|i| parts[*i].ops.len());
@@ -81,7 +80,7 @@ pub fn decide_all(parts: &[Part], budget: u64) -> Decision {
     let mut verdict = Verdict::Linearizable;
     let mut failure: Option<Failure> = None;
     for i in order {
-        match search(&Plan::of(&parts[i]), &mut left) {
+        match search(&parts[i], &mut left) {
             Found::Order(_) => {}
             Found::Budget => {
                 left = 0;
@@ -106,10 +105,8 @@ fn first_failure(part: &Part, reached: i64, budget: &mut u64) -> (usize, i64) {
     let ends = part.ops.iter().enumerate().filter_map(|(i, op)| Some((op.end()?, i)));
     let mut ends: Vec<(i64, usize)> = ends.collect();
     ends.sort_unstable();
-    let fails = |at: i64, budget: &mut u64| {
-        let plan = Plan::of(&prefix(part, at));
-        !matches!(search(&plan, budget), Found::Order(_) | Found::Budget)
-    };
+    let fails =
+        |at: i64, budget: &mut u64| matches!(search(&prefix(part, at), budget), Found::None { .. });
     // Prefixes before `low` can be explained; the one that ends with `high` cannot.
     let mut low = ends.partition_point(|(at, _)| *at < reached);
     let mut high = ends.len() - 1;
@@ -160,6 +157,12 @@ pub struct Judgement {
     pub failure: Option<Failure>,
 }
 
+/// The operation whose return makes an anomaly certain.
+fn dated_by(ops: &[crate::kafka::KafkaOp], anomaly: &crate::kafka::Anomaly) -> Value {
+    let dates = |op: &&crate::kafka::KafkaOp| op.status == Status::Ok && op.ret == Some(anomaly.at);
+    ops.iter().find(dates).map_or_else(|| anomaly.op.clone(), |op| op.id.clone())
+}
+
 impl History {
     /// Judges it, within a budget in looks at a list of events.
     pub fn judge(&self, budget: u64) -> Judgement {
@@ -178,7 +181,7 @@ impl History {
                 Judgement {
                     verdict,
                     prefix_events: first.map(|a| events_up_to(a.at)),
-                    op: first.map(|a| a.op.clone()),
+                    op: first.map(|a| dated_by(ops, a)),
                     anomalies,
                     failure: None,
                 }

@@ -87,3 +87,10 @@ fn compare_and_set_of_ten_clients() {
     let cas = Shape { model: "cas-register", clients: 10, values: 5, reads: 40, ..BASE };
     none_unknown("five values", cas);
 }
+
+#[test]
+fn compare_and_set_of_many_clients() {
+    let cas = Shape { model: "cas-register", values: 5, reads: 35, unknown: 20, ..BASE };
+    none_unknown("five values, ten clients", Shape { clients: 10, ops: 400, ..cas.clone() });
+    none_unknown("five values, fifty clients", Shape { unknown: 10, ..cas });
+}
