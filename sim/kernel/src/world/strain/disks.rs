@@ -30,6 +30,8 @@ pub(crate) struct DiskStrain {
     pub(super) wipes: Vec<usize>,
     /// It lost durable bytes or names without a trace.
     pub(crate) forgot: bool,
+    /// Some of that is nowhere to be read: names, ends of files, or the whole disk.
+    pub(crate) gone: bool,
 }
 
 impl DiskStrain {
@@ -113,6 +115,7 @@ impl World {
         let toll = machine.files.take_toll();
         machine.damaged |= toll.damaged;
         machine.strain.disk.forgot |= toll.forgot;
+        machine.strain.disk.gone |= toll.gone;
         for line in &toll.lines {
             self.effects[*line] += 1;
         }

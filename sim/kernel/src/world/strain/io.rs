@@ -4,7 +4,7 @@
 //! entries that mean its file, in the order in which they began, and the first that hits decides.
 //!
 //! While a host has no entry an operation pays for one look at an empty list. An error that a node gets
-//! excuses it, should it end over that. Everything that is done here goes into the digest.
+//! excuses it, should it end over that within a second. Everything that is done here goes into the digest.
 //!
 //! Left out: errors of opening, listing and renaming; the time that a device spends on retries.
 
@@ -143,7 +143,7 @@ impl World {
     /// The node gets an error for which a fault accounts.
     fn fails(&mut self, host: usize, line: usize, what: &str, file: FileNo) -> Error {
         self.effects[line] += 1;
-        self.hosts[host].excused = true;
+        self.hosts[host].erred_at = Some(self.now());
         self.note(what, self.identity(host), file);
         io_error()
     }
@@ -158,6 +158,7 @@ impl World {
         let machine = &self.hosts[host];
         if let Some(line) = machine.files.unreadable(file, at, len) {
             self.effects[line] += 1;
+            self.hosts[host].met_harm = true;
             self.note("bad_sector", self.identity(host), file);
             return Err(io_error());
         }
