@@ -111,5 +111,5 @@ fn partitions_that_overlap_heal_only_what_they_cut() {
     let (answers, _) = slow(&story);
     assert!(matches!(answers[..], [took] if (490..=1_200).contains(&took)), "{answers:?}");
     assert!(story.last().unwrap().1 < 50, "all is well in the end");
-    assert!(effects(&outcome, "network_partition") >= 2);
+    assert!(effects(&outcome, "network_partition") >= 1, "one frame is under way at a time");
 }

@@ -264,9 +264,9 @@ fn alarms_follow_a_clock_that_drifts() {
             "on = \"n1\"\nwhen = \"0ms\"\nlasts = \"800ms\"\nby = \"40%\"\ndirection = \"{direction}\""
         );
         let (outcome, drifting, right, _) = sleeps(&fault("clock_drift", &rest), 1);
-        // Each of 48 to 112 rings reads the clock five times and sets a timer.
+        // Each of 48 to 112 rings reads the clock some five to nine times, also on the way to its timer.
         let booked = effects(&outcome, "clock_drift");
-        assert!((250..800).contains(&booked), "{direction}: {booked}");
+        assert!((250..1_200).contains(&booked), "{direction}: {booked}");
         // 800 ms at 40 % are 32 rings more or fewer.
         let apart = drifting as i64 - right as i64;
         let expected = if fast { 28..=36 } else { -36..=-28 };

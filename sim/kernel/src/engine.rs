@@ -353,7 +353,8 @@ impl World {
         if self.hosts[host].boot != boot || !self.hosts[host].live {
             return;
         }
-        let excused = self.hosts[host].doomed_at == Some(self.now());
+        // A task that a fault made panic ends its boot with that.
+        let excused = self.hosts[host].doomed_at.is_some();
         self.crash(host);
         self.outbox.pop();
         self.ended(host, (excused, false), &format!(": {text}"));
