@@ -4,7 +4,7 @@
 //!
 //! Drifts that overlap on a host add up with each other and with the clock's own from the profile;
 //! each takes back only its own. What was gained or lost stays: only the rate returns to what it was.
-//! An effect is a host whose clock changed its rate.
+//! An effect is a reading of a clock that drifts, a timer that is set on it, or one that waited already.
 //!
 //! Left out: slewing by NTP, and cores whose counters disagree. Source: Jepsen's `clock-skew`, and
 //! the drift bounds that leases are reckoned with.

@@ -3,8 +3,8 @@
 //! does not notice. A node that reckons leases or timeouts with the wall clock is found out.
 //!
 //! Jepsen's `bump` never jumps back; with `lasts` at zero this one does so only at the heal. Jumps
-//! that overlap add up, and each takes back only its own. An effect is a jump, and each reading of
-//! the wall clock while it is off; a node that never reads it has one effect per jump.
+//! that overlap add up, and each takes back only its own. An effect is a reading of the wall clock
+//! while it is off; on a node that never reads it there is none.
 //!
 //! Left out: slewing, leap seconds, clocks that are set by small steps.
 

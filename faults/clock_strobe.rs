@@ -4,8 +4,8 @@
 //! interval has the wrong sign.
 //!
 //! When it ends the clock is where it would have been. Jumps of several faults add up, and each takes
-//! back only its own. An effect is a jump forwards, and each reading of the wall clock while it is
-//! off. Left out: jumps that differ. Source: Jepsen's `strobe` (4 ms to 262 s, every 1 ms to 1 s).
+//! back only its own. An effect is a reading of the wall clock while it is off. Left out: jumps that
+//! differ. Source: Jepsen's `strobe` (4 ms to 262 s, every 1 ms to 1 s).
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -6,6 +6,7 @@
 //! No bound on drift covers that: a leader that counts a lease on such a clock reads under it after it
 //! has ended for everybody else, and is right to believe in it. A scenario with leases has to show
 //! that, or leave this fault out. What the clocks lacked they lack for good. Stops nest.
+//! An effect is a reading of a clock that stands, a timer that waits for it, or a task that is held up.
 //!
 //! Left out: a wall clock that the hypervisor sets right afterwards (`clock_step`). Source:
 //! CLOCK_MONOTONIC, which does not count suspension, as CLOCK_BOOTTIME does.

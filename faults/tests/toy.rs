@@ -264,7 +264,9 @@ fn alarms_follow_a_clock_that_drifts() {
             "on = \"n1\"\nwhen = \"0ms\"\nlasts = \"800ms\"\nby = \"40%\"\ndirection = \"{direction}\""
         );
         let (outcome, drifting, right, _) = sleeps(&fault("clock_drift", &rest), 1);
-        assert_eq!(effects(&outcome, "clock_drift"), 1);
+        // Each of 48 to 112 rings reads the clock some five to nine times, also on the way to its timer.
+        let booked = effects(&outcome, "clock_drift");
+        assert!((250..1_200).contains(&booked), "{direction}: {booked}");
         // 800 ms at 40 % are 32 rings more or fewer.
         let apart = drifting as i64 - right as i64;
         let expected = if fast { 28..=36 } else { -36..=-28 };
@@ -279,7 +281,7 @@ fn the_wall_clock_steps_and_steps_back() {
     let (outcome, _, _, steps) = sleeps(&fault("clock_step", rest), 1);
     let off = steps.iter().filter(|s| **s != 0).count() as u64;
     assert!(steps.iter().all(|s| *s == 0 || *s == -2_000_000_000), "{steps:?}");
-    assert_eq!(effects(&outcome, "clock_step"), off + 1);
+    assert_eq!(effects(&outcome, "clock_step"), off);
     assert!(off > 20 && steps.last() == Some(&0) && steps.first() == Some(&0), "{steps:?}");
 }
 

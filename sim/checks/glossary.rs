@@ -95,4 +95,14 @@ pub(crate) const MEASURES: &[(&str, &str)] = &[
     ("frames", "Frames that were sent between all hosts, clients among them."),
     ("frame_bytes", "The bytes of those frames."),
     ("device_syncs", "Flushes that devices did for all hosts."),
+    (
+        "nodes_excused",
+        "Nodes that ended over an error or a panic that a fault had made within a second, and were \
+         started again; a node counts each time.",
+    ),
+    (
+        "nodes_refused",
+        "Nodes that ended over bytes that a fault had harmed, and stayed down: after a read of such \
+         bytes in that boot, or on a disk that lost what no read can find.",
+    ),
 ];

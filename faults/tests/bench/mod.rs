@@ -80,8 +80,12 @@ where
 }
 
 pub fn scenario(registry: &Registry, faults: &str) -> Arc<Scenario> {
+    lasting(registry, "1s", faults)
+}
+
+pub fn lasting(registry: &Registry, duration: &str, faults: &str) -> Arc<Scenario> {
     let text = format!(
-        "title = \"t\"\nprofile = \"p\"\nduration = \"1s\"\nsettle = \"300ms\"\n\
+        "title = \"t\"\nprofile = \"p\"\nduration = \"{duration}\"\nsettle = \"300ms\"\n\
          [cluster]\nnode = \"toy\"\nhosts = 3\n[[workload]]\nkind = \"watches\"\n{faults}"
     );
     let mut doc = Doc::parse("toy.toml", &text, "").unwrap();

@@ -35,6 +35,8 @@ const ASK_EVERY_NS: Time = 50_000_000;
 const DARK_NS: Time = 500_000_000;
 /// How long a supervisor waits before it starts again a node that ended by itself.
 const RESTART_NS: Time = 100_000_000;
+/// For how long an error that a fault gave to a node accounts for its end.
+const EXCUSE_NS: Time = 1_000_000_000;
 /// Engine events between two looks at the bytes that the run holds.
 const MEMORY_STRIDE: u64 = 256;
 
@@ -228,7 +230,7 @@ impl Engine {
             if machine.live || !machine.powered || !machine.downs.is_empty() || machine.refused {
                 return;
             }
-            machine.excused = false;
+            (machine.erred_at, machine.doomed_at, machine.met_harm) = (None, None, false);
             machine.boot += 1;
             machine.live = true;
             let (boot, name) = (machine.boot, machine.name.clone());
@@ -329,11 +331,13 @@ impl World {
             return;
         }
         let (asked, line) = (self.hosts[host].stopping, self.hosts[host].stopped_by);
-        let harmed = self.hosts[host].harmed();
+        let since = |at: Time| self.now() - at;
+        let excused = self.hosts[host].erred_at.map(since).is_some_and(|ns| ns <= EXCUSE_NS);
+        let refuses = self.hosts[host].may_refuse();
         self.crash(host);
         self.outbox.pop();
         if let Some(why) = &error {
-            self.ended(host, harmed, &format!(" gave up: {why}"));
+            self.ended(host, (excused, refuses), &format!(" gave up: {why}"));
         }
         self.outbox.push((host, KernelEvent::Exited { error }));
         if asked {
@@ -349,25 +353,27 @@ impl World {
         if self.hosts[host].boot != boot || !self.hosts[host].live {
             return;
         }
-        let harmed = self.hosts[host].harmed();
+        // A task that a fault made panic ends its boot with that.
+        let excused = self.hosts[host].doomed_at.is_some();
         self.crash(host);
         self.outbox.pop();
-        self.ended(host, harmed, &format!(": {text}"));
+        self.ended(host, (excused, false), &format!(": {text}"));
         self.outbox.push((host, KernelEvent::Panicked { text }));
     }
 
-    /// A node ended by itself and with a complaint. Where a fault accounts for that, its supervisor starts
-    /// it again. Where its disk was harmed before it ended, it refuses to serve, and stays down. Everywhere
-    /// else it is a failure of the run.
-    fn ended(&mut self, host: usize, harmed: bool, why: &str) {
-        let machine = &mut self.hosts[host];
-        if machine.excused {
+    /// A node ended by itself and with a complaint. Where an error or a panic that a fault made accounts for
+    /// that, its supervisor starts it again. Where it has read what a fault harmed, it refuses to serve, and
+    /// stays down; a panic is no way to refuse. Everywhere else it is a failure of the run.
+    fn ended(&mut self, host: usize, (excused, refuses): (bool, bool), why: &str) {
+        if excused {
+            self.nodes_excused += 1;
             let at = self.now() + RESTART_NS;
             self.schedule(at, Due::Boot { host });
-        } else if harmed {
-            machine.refused = true;
+        } else if refuses {
+            self.nodes_refused += 1;
+            self.hosts[host].refused = true;
         } else if !self.tolerates_panics {
-            self.panic = Some(format!("{}{why}", machine.name));
+            self.panic = Some(format!("{}{why}", self.hosts[host].name));
         }
     }
 }

@@ -352,7 +352,9 @@ fn machine(
         stopping: false,
         stopped_by: 0,
         stop_waiters: Vec::new(),
-        excused: false,
+        erred_at: None,
+        doomed_at: None,
+        met_harm: false,
         damaged: false,
         refused: false,
         threads: Vec::new(),
@@ -413,6 +415,8 @@ fn judge(
         ("frames", world.frames, Unit::Count),
         ("frame_bytes", world.frame_bytes, Unit::Bytes),
         ("device_syncs", world.device_syncs, Unit::Count),
+        ("nodes_excused", world.nodes_excused, Unit::Count),
+        ("nodes_refused", world.nodes_refused, Unit::Count),
     ] {
         measures.push(Measure { name, value, unit });
     }

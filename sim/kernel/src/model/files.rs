@@ -81,7 +81,7 @@ pub struct Files {
     next_file: FileNo,
     /// What came out of the files since somebody asked.
     toll: Toll,
-    /// Some range of some file cannot be read.
+    /// Some range of some file cannot be read, or reads as something else than was promised.
     spoiled: bool,
 }
 
@@ -310,7 +310,9 @@ impl Files {
         let entries = self.journal.len() as u64;
         if entries > 0 {
             let kept = draw("", entries).min(entries);
-            self.toll.forgot |= self.journal_first + kept < self.journal_promised;
+            let gone = self.journal_first + kept < self.journal_promised;
+            self.toll.forgot |= gone;
+            self.toll.gone |= gone;
             self.undo_journal(kept as usize);
             survivors.push(Survivor {
                 path: String::new(),
@@ -333,7 +335,9 @@ impl Files {
                         inode.power_loss(kept, Some(&mut Tear { sector: *sector, fate }))
                     }
                 };
-                self.toll.forgot |= kept_bytes < believed;
+                let gone = kept_bytes < believed;
+                self.toll.forgot |= gone;
+                self.toll.gone |= gone;
                 survivors.push(Survivor { path: path.clone(), dirty_bytes, kept_bytes });
             }
         }

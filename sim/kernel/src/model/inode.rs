@@ -22,6 +22,7 @@ use super::latent::{Latents, clip};
 mod harm;
 
 pub(crate) use harm::Emerged;
+use harm::Harmed;
 pub use harm::{Sector, Tear};
 
 /// The unit that a device writes whole or not at all.
@@ -101,6 +102,8 @@ pub(crate) struct Inode {
     seals: [u64; SEALS],
     /// Ranges that cannot be read, each with the line of the plan that made it so.
     unreadable: Vec<(u64, u64, usize)>,
+    /// Ranges that read as something else than was promised.
+    harmed: Vec<Harmed>,
     /// How often the file is open.
     pub opens: u32,
     /// Whether it has a name now.
@@ -193,6 +196,7 @@ impl Inode {
         }
         if self.first > before {
             self.claims.retain(|(_, promised)| *promised > self.first);
+            self.harmed.retain(|harmed| !harmed.mended_by(self.first));
             let durable = self.durable_len();
             if durable > self.seals[SEALS - 1] {
                 self.seals.rotate_left(1);
@@ -233,6 +237,7 @@ impl Inode {
             }
         }
         let kept = self.dirty;
+        self.unmend();
         self.tear(tear);
         self.first = next;
         self.log.clear();

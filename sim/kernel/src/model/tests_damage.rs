@@ -247,3 +247,45 @@ fn a_copy_is_what_was_durable_and_numbers_go_on() {
     files.wipe();
     assert_eq!((files.list(""), files.used(), files.bytes()), (vec![], 0, 0));
 }
+
+proptest! {
+    #[test]
+    fn harm_is_met_until_what_mended_it_is_durable(
+        at in 0u64..3_000, len in 1u64..900, from in 0u64..3_000, count in 1u64..900,
+        cut in any::<bool>(), synced in any::<bool>(),
+    ) {
+        let (mut files, file) = disk(&[7; 5_000]);
+        prop_assert!(!files.meets_harm(file, 0, u64::MAX), "nothing has come out");
+        files.rot(file, (at, len), 5, cause(Shows::Now, Counts::Damaged));
+        let to = if cut {
+            files.truncate(file, from).unwrap();
+            u64::MAX
+        } else {
+            files.write_at(file, &[(from, vec![7; count as usize].into())]).unwrap();
+            from + count
+        };
+        let check = |files: &Files, mended: bool| {
+            for i in (0..5_000).step_by(7).chain([at, at + len - 1, from, from.saturating_sub(1)]) {
+                let harmed = i >= at && i < at + len && !(mended && i >= from && i < to);
+                prop_assert_eq!(files.meets_harm(file, i, 1), harmed, "{}", i);
+            }
+            Ok(())
+        };
+        check(&files, true)?;
+        if synced {
+            files.sync_end(files.sync_begin(file));
+        }
+        files.power_loss(&mut |_, _| 0, None);
+        check(&files, synced)?;
+    }
+}
+
+#[test]
+fn bytes_that_a_node_was_told_of_are_no_harm_to_meet() {
+    for (counts, harm) in [(Counts::Told, false), (Counts::Forgot, true)] {
+        let (mut files, file) = disk(&[7; 5_000]);
+        files.rot(file, (100, 10), 5, cause(Shows::Now, counts));
+        assert_eq!(files.meets_harm(file, 0, 5_000), harm);
+        assert!(!files.meets_harm(file, 110, 90) && !files.meets_harm(file, 0, 100));
+    }
+}

@@ -161,11 +161,14 @@ pub(crate) struct Host {
     pub stopping: bool,
     pub stopped_by: usize,
     pub stop_waiters: Vec<Ticket>,
-    /// A fault accounts for it if this boot ends by itself.
-    pub excused: bool,
+    /// When this boot last got an error from a fault, and when a fault made a task of it panic.
+    pub erred_at: Option<Time>,
+    pub doomed_at: Option<Time>,
+    /// This boot has read what a fault harmed and nobody had mended.
+    pub met_harm: bool,
     /// Bytes that were durable are gone or changed, by a fault.
     pub damaged: bool,
-    /// It ended over that and is not started again.
+    /// It ended over such bytes and is not started again.
     pub refused: bool,
     pub threads: Vec<HostThread>,
     pub cpu: Share<u32>,
@@ -186,9 +189,10 @@ pub(crate) struct Host {
 }
 
 impl Host {
-    /// Whether its disk lost or changed what was durable.
-    pub(crate) fn harmed(&self) -> bool {
-        self.damaged || self.strain.disk.forgot
+    /// Whether its process may refuse to go on: it has read what a fault harmed, or its disk lost what no
+    /// read can find.
+    pub(crate) fn may_refuse(&self) -> bool {
+        self.met_harm || self.strain.disk.gone
     }
 }
 
@@ -253,6 +257,9 @@ pub struct World {
     pub(crate) frames: u64,
     pub(crate) frame_bytes: u64,
     pub(crate) device_syncs: u64,
+    /// Nodes that ended by themselves and were started again, and that stayed down, over a fault.
+    pub(crate) nodes_excused: u64,
+    pub(crate) nodes_refused: u64,
     /// Clients that are not done.
     pub(crate) clients_left: usize,
     next_job: u64,
@@ -315,6 +322,8 @@ impl World {
             frames: 0,
             frame_bytes: 0,
             device_syncs: 0,
+            nodes_excused: 0,
+            nodes_refused: 0,
             clients_left: 0,
             next_job: 0,
             later: BTreeMap::new(),

@@ -121,7 +121,7 @@ impl World {
         let machine = &mut self.hosts[host];
         // What was damaged is gone with the rest.
         (machine.damaged, machine.refused) = (false, false);
-        machine.strain.disk.forgot = true;
+        (machine.strain.disk.forgot, machine.strain.disk.gone) = (true, true);
         match with {
             Some(files) => machine.files.replace(files),
             None => machine.files.wipe(),

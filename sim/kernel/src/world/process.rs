@@ -140,7 +140,7 @@ impl World {
         match task.doomed.take() {
             None => Gate::Run,
             Some(line) => {
-                self.hosts[task.host].excused = true;
+                self.hosts[task.host].doomed_at = Some(now);
                 self.effects[line] += 1;
                 Gate::Panic
             }

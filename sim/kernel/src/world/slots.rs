@@ -130,6 +130,7 @@ impl World {
     /// Completes when the host's clock shows `until`.
     pub(crate) fn submit_sleep(&mut self, host: usize, until: Mono) -> Ticket {
         let ticket = self.slot(host, Waits::Sleep(until));
+        self.book_clock(host);
         let at = self.true_time(host, until).max(self.now());
         let at = self.timer_late(host, at);
         self.schedule(at, Due::Complete(ticket));
@@ -137,8 +138,9 @@ impl World {
     }
 
     /// The host's clock goes otherwise than it went: whoever waits for it is reckoned anew. What was
-    /// scheduled before finds the sleeper gone, or not yet due.
-    pub(super) fn reckon_sleeps(&mut self, host: usize) {
+    /// scheduled before finds the sleeper gone, or not yet due. Returns how many sleepers there are.
+    pub(super) fn reckon_sleeps(&mut self, host: usize) -> u64 {
+        let mut sleepers = 0;
         for index in 0..self.slots.len() {
             let slot = &self.slots[index];
             let (owner, generation) = (slot.host, u64::from(slot.generation));
@@ -147,8 +149,10 @@ impl World {
             {
                 let at = self.true_time(host, until).max(self.now());
                 self.schedule(at, Due::Complete(generation << 32 | index as u64));
+                sleepers += 1;
             }
         }
+        sleepers
     }
 
     /// Whether the ticket is that of a sleeper whose clock has not come so far.

@@ -154,7 +154,7 @@ impl World {
         let cost = self.disk_law.read_cost(here, cached);
         let ticket = self.slot(host, Waits::Disk);
         if cached {
-            let data = self.hosts[host].files.read_at(file, offset, len);
+            let data = self.read_now(host, file, offset, len);
             let now = self.now();
             self.complete_after(ticket, now + cost, Done::Data(data));
         } else {
@@ -162,6 +162,13 @@ impl World {
             self.submit_device(host, "read", cost, job);
         }
         ticket
+    }
+
+    /// What the file holds now, which may be what a fault left there.
+    fn read_now(&mut self, host: usize, file: FileNo, offset: u64, len: u64) -> Chunks {
+        let machine = &mut self.hosts[host];
+        machine.met_harm |= machine.files.meets_harm(file, offset, len);
+        machine.files.read_at(file, offset, len)
     }
 
     pub(crate) fn sync(&mut self, host: usize, handle: u64, class: Class) -> Ticket {
@@ -307,7 +314,7 @@ impl World {
             }
             DeviceJob::Read { ticket, host, file, offset, len } => {
                 self.hosts[host].warm.insert(file);
-                let data = self.hosts[host].files.read_at(file, offset, len);
+                let data = self.read_now(host, file, offset, len);
                 self.complete(ticket, Ok(Done::Data(data)));
             }
             DeviceJob::Throttled { ticket, outcome, append, host, file, bytes } => {

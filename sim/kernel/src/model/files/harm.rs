@@ -21,6 +21,8 @@ pub struct Toll {
     pub damaged: bool,
     /// Durable bytes or names are gone without a trace.
     pub forgot: bool,
+    /// Some of that left nothing that a read could find: names, or bytes beyond the end of a file.
+    pub gone: bool,
     /// The lines of the plan whose marks came out, once for each mark.
     pub lines: Vec<usize>,
 }
@@ -47,7 +49,7 @@ impl Files {
     }
 
     fn reckon_spoiled(&mut self) {
-        self.spoiled = self.inodes.values().any(|inode| inode.unreadable(0, u64::MAX).is_some());
+        self.spoiled = self.inodes.values().any(Inode::is_spoiled);
     }
 
     /// A sync ends with a lie: it says Ok, and comes true at `at` unless a power loss comes first.
@@ -84,6 +86,7 @@ impl Files {
         // A file that is gone has nothing to lose.
         let _ = self.change(file, |inode| emerged = inode.sync_failed(mark.mark, cause));
         self.toll.add(emerged);
+        self.reckon_spoiled();
     }
 
     /// The device never sees the last so many changes of the file.
@@ -138,6 +141,12 @@ impl Files {
             return None;
         }
         self.inodes.get(&file)?.unreadable(at, at.saturating_add(len))
+    }
+
+    /// Whether a read of this range finds what a fault harmed and nobody mended.
+    pub fn meets_harm(&self, file: FileNo, at: u64, len: u64) -> bool {
+        let find = |inode: &Inode| inode.meets_harm(at, at.saturating_add(len));
+        self.spoiled && self.inodes.get(&file).is_some_and(find)
     }
 
     /// The bytes of a file that may be damaged such that whoever verifies them can tell: all that is

@@ -46,10 +46,59 @@ pub(crate) struct Emerged {
     pub lines: Vec<usize>,
 }
 
+/// A range that reads as something else than was promised, and the mark behind the change that mended
+/// it: until that change is durable a power loss may bring the harm back.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Harmed {
+    from: u64,
+    to: u64,
+    mended: Option<u64>,
+}
+
+impl Harmed {
+    /// Whether the changes before the mark have mended it.
+    pub(super) fn mended_by(&self, mark: u64) -> bool {
+        self.mended.is_some_and(|mended| mended <= mark)
+    }
+
+    /// What is left of it when `from..to` is mended by the changes before the mark.
+    fn parts(self, from: u64, to: u64, mark: u64) -> impl Iterator<Item = Harmed> {
+        let (a, b) = match self.mended {
+            None => (self.from.max(from).min(self.to), self.to.min(to).max(self.from)),
+            Some(_) => (self.to, self.to),
+        };
+        let parts = [
+            Harmed { to: a, ..self },
+            Harmed { from: a, to: b, mended: Some(mark) },
+            Harmed { from: a.max(b), ..self },
+        ];
+        parts.into_iter().filter(|part| part.from < part.to)
+    }
+}
+
 impl Inode {
     /// Whether anything is marked here.
     pub(super) fn is_harmed(&self) -> bool {
-        !self.latents.is_empty() || !self.unreadable.is_empty()
+        !(self.latents.is_empty() && self.unreadable.is_empty() && self.harmed.is_empty())
+    }
+
+    /// Whether a read of this range finds what a fault harmed and nobody mended.
+    pub fn meets_harm(&self, from: u64, to: u64) -> bool {
+        self.harmed.iter().any(|h| h.mended.is_none() && h.from < to && from < h.to)
+    }
+
+    /// Whether any read could find such a range, now or after a power loss.
+    pub fn is_spoiled(&self) -> bool {
+        !(self.unreadable.is_empty() && self.harmed.is_empty())
+    }
+
+    /// What mended a range and was not durable counts for nothing any more.
+    pub(super) fn unmend(&mut self) {
+        let durable = self.first;
+        self.harmed.retain(|harmed| !harmed.mended_by(durable));
+        for harmed in &mut self.harmed {
+            harmed.mended = None;
+        }
     }
 
     /// The range was written anew or cut off.
@@ -59,6 +108,8 @@ impl Inode {
             |(a, b, line): (u64, u64, usize)| [(a, b.min(from), line), (a.max(to), b, line)];
         let bad = std::mem::take(&mut self.unreadable);
         self.unreadable = bad.into_iter().flat_map(apart).filter(|(a, b, _)| a < b).collect();
+        let (mark, harmed) = (self.mark(), std::mem::take(&mut self.harmed));
+        self.harmed = harmed.into_iter().flat_map(|h| h.parts(from, to, mark)).collect();
     }
 
     /// The mark up to which syncs that lied have promised.
@@ -91,6 +142,7 @@ impl Inode {
     /// what it held before them.
     pub fn sync_failed(&mut self, mark: u64, cause: Cause) -> Emerged {
         let count = mark.saturating_sub(self.first).min(self.log.len() as u64) as usize;
+        self.unmend();
         let failed: Vec<Undo> = self.log.drain(..count).collect();
         for undo in &failed {
             self.first += 1;
@@ -163,6 +215,7 @@ impl Inode {
             out.forgot |= cause.counts == Counts::Forgot;
             if cause.counts != Counts::Told {
                 out.lines.push(cause.line);
+                self.harmed.push(Harmed { from: at, to: end, mended: None });
             }
         }
         out

@@ -63,8 +63,8 @@ impl ClockStrain {
 impl World {
     pub(crate) fn drift_clock(&mut self, host: usize, line: usize, ppm: i64) {
         self.hosts[host].strain.clock.drifts.put(line, ppm);
-        self.effects[line] += u64::from(ppm != 0);
-        self.set_drift(host);
+        let sleepers = self.set_drift(host);
+        self.effects[line] += if ppm == 0 { 0 } else { sleepers };
     }
 
     pub(crate) fn undrift_clock(&mut self, host: usize, line: usize) {
@@ -72,18 +72,18 @@ impl World {
         self.set_drift(host);
     }
 
-    fn set_drift(&mut self, host: usize) {
+    /// Returns how many sleepers wait for that clock.
+    fn set_drift(&mut self, host: usize) -> u64 {
         let now = self.now();
         let machine = &mut self.hosts[host];
         let ppm =
             machine.strain.clock.own_drift_ppm + machine.strain.clock.drifts.all().sum::<i64>();
         machine.clock.set_drift(now, ppm);
-        self.reckon_sleeps(host);
+        self.reckon_sleeps(host)
     }
 
     pub(crate) fn step_clock(&mut self, host: usize, line: usize, ns: i64) {
         self.hosts[host].strain.clock.steps.put(line, ns);
-        self.effects[line] += u64::from(ns != 0);
         self.hosts[host].clock.step_wall(ns);
     }
 
@@ -107,8 +107,7 @@ impl World {
         let machine = &mut self.hosts[host];
         machine.strain.clock.stops.put(line, ());
         machine.clock.stop(now);
-        self.effects[line] += 1;
-        self.reckon_sleeps(host);
+        self.effects[line] += self.reckon_sleeps(host);
     }
 
     pub(crate) fn unstop_clock(&mut self, host: usize, line: usize) {
@@ -161,8 +160,21 @@ impl World {
         machine.clock.true_time(machine.strain.clock.rings(mono))
     }
 
+    /// The host's clock is asked, or asked to ring: a clock that stands or drifts shows in that.
+    pub(in crate::world) fn book_clock(&mut self, host: usize) {
+        let clock = &self.hosts[host].strain.clock;
+        if clock.stops.is_empty() && clock.drifts.is_empty() {
+            return;
+        }
+        let drifts = || clock.drifts.latest().filter(|_| clock.drifts.all().sum::<i64>() != 0);
+        if let Some(line) = clock.stops.latest().or_else(drifts) {
+            self.effects[line] += 1;
+        }
+    }
+
     /// The monotonic clock as the node reads it.
     pub(crate) fn read_mono(&mut self, host: usize) -> Mono {
+        self.book_clock(host);
         let machine = &self.hosts[host];
         let mono = machine.clock.mono(self.now());
         let clock = &machine.strain.clock;
@@ -174,6 +186,7 @@ impl World {
 
     /// The wall clock as the node reads it.
     pub(crate) fn read_wall(&mut self, host: usize) -> Wall {
+        self.book_clock(host);
         let clock = &self.hosts[host].strain.clock;
         if let Some(line) = clock.steps.latest().filter(|_| clock.steps.all().sum::<i64>() != 0) {
             self.effects[line] += 1;

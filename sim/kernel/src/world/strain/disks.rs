@@ -8,6 +8,7 @@ use std::io::ErrorKind;
 use host::unit::Size;
 
 use super::io::Astray;
+use crate::Time;
 use crate::event::KernelEvent;
 use crate::model::files::{FileNo, Files};
 
@@ -22,6 +23,8 @@ pub(crate) struct DiskStrain {
     limits: Overlaps<u64>,
     /// What befalls single operations.
     pub(super) io: Vec<Astray>,
+    /// The millisecond of the last operation that an entry was asked about, and its number in it.
+    pub(super) ordinal: (Time, u64),
     /// Files that no longer sync, with the boot in which that began and the line of the plan.
     pub(super) broken: BTreeMap<FileNo, (u32, usize)>,
     /// The disk as it was when a line began, to be put back.
@@ -30,6 +33,8 @@ pub(crate) struct DiskStrain {
     pub(super) wipes: Vec<usize>,
     /// It lost durable bytes or names without a trace.
     pub(crate) forgot: bool,
+    /// Some of that is nowhere to be read: names, ends of files, or the whole disk.
+    pub(crate) gone: bool,
 }
 
 impl DiskStrain {
@@ -113,6 +118,7 @@ impl World {
         let toll = machine.files.take_toll();
         machine.damaged |= toll.damaged;
         machine.strain.disk.forgot |= toll.forgot;
+        machine.strain.disk.gone |= toll.gone;
         for line in &toll.lines {
             self.effects[*line] += 1;
         }

@@ -1,10 +1,11 @@
 //! What faults do to single operations on a host's files: errors, lies, writes that go astray, and a device
 //! that is slow by episodes. Each line of the plan that acts has an entry with draws of its own, keyed by
-//! the line's origin and the host: what one of them draws shifts nothing in another. An operation asks all
-//! entries that mean its file, in the order in which they began, and the first that hits decides.
+//! the line's origin, the host, and the operation's millisecond and ordinal in it: what one of them draws
+//! shifts nothing in another, and one more operation nothing in the next millisecond. An operation asks
+//! the entries that mean its file, in the order in which they began, and the first that hits decides.
 //!
 //! While a host has no entry an operation pays for one look at an empty list. An error that a node gets
-//! excuses it, should it end over that. Everything that is done here goes into the digest.
+//! excuses it, should it end over that within a second. Everything that is done here goes into the digest.
 //!
 //! Left out: errors of opening, listing and renaming; the time that a device spends on retries.
 
@@ -14,6 +15,7 @@ use host::unit::Ratio;
 use host::{Chunks, Rng};
 
 use crate::Time;
+use crate::draw::mix;
 use crate::model::files::{FileNo, Survivor, SyncMark};
 use crate::model::latent::{Cause, Counts, Shows};
 use crate::world::World;
@@ -74,6 +76,9 @@ impl Episodes {
 #[derive(Debug)]
 pub(crate) struct Astray {
     pub line: usize,
+    /// The line's origin, which keys its draws for single operations.
+    pub key: u64,
+    /// For what is drawn one after another: episodes, and names at power losses.
     pub rng: Rng,
     pub under: String,
     pub what: Io,
@@ -96,7 +101,7 @@ impl World {
     /// From now on the line does this to the host's operations on files whose names begin with `under`.
     pub(crate) fn astray(&mut self, host: usize, line: usize, key: u64, under: &str, what: Io) {
         let rng = self.draws.stream("astray", key, self.identity(host));
-        let mut entry = Astray { line, rng, under: under.to_string(), what };
+        let mut entry = Astray { line, key, rng, under: under.to_string(), what };
         if let Io::Slow(episodes) = &mut entry.what {
             // It begins with an episode.
             (episodes.until, episodes.now) = (self.now(), 1);
@@ -120,30 +125,38 @@ impl World {
         }
     }
 
-    /// The line whose entry hits this operation: the first that means the file and draws so.
+    /// The line whose entry hits this operation, the first that means the file and draws so, and what it
+    /// goes on to draw from.
     fn hit(
         &mut self,
         host: usize,
         file: Option<FileNo>,
         share: impl Fn(&Io) -> Option<Ratio>,
-    ) -> Option<(usize, Io)> {
-        let machine = &mut self.hosts[host];
+    ) -> Option<(usize, Io, Rng)> {
+        let (who, ms) = (self.identity(host), self.now() / 1_000_000);
+        let before = self.hosts[host].strain.disk.ordinal;
+        let ordinal = if before.0 == ms { before.1 + 1 } else { 0 };
+        self.hosts[host].strain.disk.ordinal = (ms, ordinal);
+        let machine = &self.hosts[host];
         let path = file.and_then(|file| machine.files.name(file)).unwrap_or("");
-        let mut hit = None;
-        for entry in &mut machine.strain.disk.io {
+        for entry in &machine.strain.disk.io {
             let Some(share) = share(&entry.what) else { continue };
-            // Every entry draws, so that none shifts another.
-            if path.starts_with(&entry.under) && entry.rng.chance(share.0) && hit.is_none() {
-                hit = Some((entry.line, entry.what.clone()));
+            if !path.starts_with(&entry.under) {
+                continue;
+            }
+            let n = ms << 24 | ordinal;
+            let mut rng = self.draws.stream("astray_io", mix(entry.key, who), n);
+            if rng.chance(share.0) {
+                return Some((entry.line, entry.what.clone(), rng));
             }
         }
-        hit
+        None
     }
 
     /// The node gets an error for which a fault accounts.
     fn fails(&mut self, host: usize, line: usize, what: &str, file: FileNo) -> Error {
         self.effects[line] += 1;
-        self.hosts[host].excused = true;
+        self.hosts[host].erred_at = Some(self.now());
         self.note(what, self.identity(host), file);
         io_error()
     }
@@ -158,6 +171,7 @@ impl World {
         let machine = &self.hosts[host];
         if let Some(line) = machine.files.unreadable(file, at, len) {
             self.effects[line] += 1;
+            self.hosts[host].met_harm = true;
             self.note("bad_sector", self.identity(host), file);
             return Err(io_error());
         }
@@ -166,7 +180,7 @@ impl World {
         }
         let share = |io: &Io| if let Io::ReadError(share) = io { Some(*share) } else { None };
         match self.hit(host, Some(file), share) {
-            Some((line, _)) => Err(self.fails(host, line, "read_error", file)),
+            Some((line, ..)) => Err(self.fails(host, line, "read_error", file)),
             None => Ok(()),
         }
     }
@@ -178,7 +192,7 @@ impl World {
         }
         let share = |io: &Io| if let Io::WriteError(share) = io { Some(*share) } else { None };
         match self.hit(host, Some(file), share) {
-            Some((line, _)) => Err(self.fails(host, line, "write_error", file)),
+            Some((line, ..)) => Err(self.fails(host, line, "write_error", file)),
             None => Ok(()),
         }
     }
@@ -192,7 +206,7 @@ impl World {
             Io::LoseWrite(share, _) | Io::Misdirect(share, _) => Some(*share),
             _ => None,
         };
-        let Some((line, what)) = self.hit(host, Some(file), share) else { return };
+        let Some((line, what, mut rng)) = self.hit(host, Some(file), share) else { return };
         let (Io::LoseWrite(_, shows) | Io::Misdirect(_, shows)) = what else { return };
         let cause = Cause { line, shows, counts: Counts::Forgot };
         self.note("astray", self.identity(host), file);
@@ -200,15 +214,21 @@ impl World {
         let written = files.last_write(file).map(|(at, len)| files.read_at(file, at, len));
         files.lose_last(file, changes, cause);
         if let (Io::Misdirect(..), Some(rope)) = (&what, written) {
-            self.lands_elsewhere(host, line, &rope, cause);
+            self.lands_elsewhere((host, line), &rope, cause, &mut rng);
         }
     }
 
     /// The bytes land somewhere in the files that the line means.
-    fn lands_elsewhere(&mut self, host: usize, line: usize, rope: &Chunks, cause: Cause) {
+    fn lands_elsewhere(
+        &mut self,
+        (host, line): (usize, usize),
+        rope: &Chunks,
+        cause: Cause,
+        rng: &mut Rng,
+    ) {
         let machine = &mut self.hosts[host];
-        let io = &mut machine.strain.disk.io;
-        let Some(entry) = io.iter_mut().find(|e| e.line == line) else { return };
+        let io = &machine.strain.disk.io;
+        let Some(entry) = io.iter().find(|e| e.line == line) else { return };
         let names = machine.files.list(&entry.under);
         let found: Vec<FileNo> = names.iter().filter_map(|n| machine.files.find(n)).collect();
         let sectors = |file: &FileNo| machine.files.len(*file).div_ceil(SECTOR);
@@ -216,7 +236,7 @@ impl World {
         if total == 0 {
             return;
         }
-        let mut sector = entry.rng.below(total);
+        let mut sector = rng.below(total);
         for file in found {
             let here = machine.files.len(file).div_ceil(SECTOR);
             if sector < here {
@@ -250,20 +270,20 @@ impl World {
             _ => None,
         };
         match self.hit(host, Some(file), share) {
-            Some((line, Io::SyncLies(delay))) => {
+            Some((line, Io::SyncLies(delay), _)) => {
                 self.effects[line] += 1;
                 self.note("sync_lies", self.identity(host), file);
                 let at = delay.map_or(Time::MAX, |ns| now + ns);
                 self.hosts[host].files.sync_lies(mark, at);
                 Ok(())
             }
-            Some((line, Io::SyncError(_, shows))) => {
+            Some((line, Io::SyncError(_, shows), _)) => {
                 let cause = Cause { line, shows, counts: Counts::Told };
                 self.hosts[host].files.sync_failed(mark, cause);
                 self.take_toll(host);
                 Err(self.fails(host, line, "sync_error", file))
             }
-            Some((line, _)) => {
+            Some((line, ..)) => {
                 self.hosts[host].strain.disk.broken.insert(file, (boot, line));
                 Err(self.fails(host, line, "sync_error", file))
             }
