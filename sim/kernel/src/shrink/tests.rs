@@ -134,7 +134,7 @@ impl Judge for Weaves {
         let seen = |case: &Case| {
             fails(case).then(|| Seen {
                 case: case.clone(),
-                load: 1_000_000_000,
+                load: case.plan.load.unwrap_or(1_000_000_000),
                 virtual_ns: 2_000_000_000,
                 ..Seen::default()
             })
