@@ -125,16 +125,24 @@ fn a_cause_is_that_of_what_was_not_expected() {
     let dir = program::scratch("branches_expected");
     let file = dir.join("expected.toml");
     let text = std::fs::read_to_string(program::root().join("sim/tests/drifting_leader.toml"));
-    let text = text.expect("a scenario").replace("lease_drift = \"50%\"", "lease_drift = \"0%\"");
-    let expects = "[shows]\nsymptoms = [\"violates(lease_exclusive)\"]\n\n[measure]";
-    std::fs::write(&file, text.replace("[measure]", expects)).expect("written");
-    let typed = file.display();
-    let seeds = program::json(&format!("sweep {typed} --seeds 0..40 --out {}/out", dir.display()));
+    let mut text = text.expect("a scenario");
+    let expects = "[shows]\nsymptoms = [\"violates(fsync_before_ack)\"]\n\n[measure]";
+    for (from, to) in [
+        ("lease_drift = \"50%\"", "lease_drift = \"0%\""),
+        ("always = [", "always = [\"fsync_before_ack\", "),
+        ("[measure]", expects),
+    ] {
+        assert!(text.contains(from), "{from}");
+        text = text.replace(from, to);
+    }
+    std::fs::write(&file, text).expect("written");
+    let typed = format!("{} --plant ack_before_fsync", file.display());
+    let seeds = program::json(&format!("sweep {typed} --seeds 0..20 --out {}/out", dir.display()));
     let checks = |seed: &Value| -> Vec<String> {
         let all = seed["violations"].as_array().into_iter().flatten();
         all.filter_map(|v| v["check"].as_str()).map(str::to_string).collect()
     };
-    let both = |seed: &&Value| checks(seed).len() > 1 && checks(seed)[0] == "lease_exclusive";
+    let both = |seed: &&Value| checks(seed).len() > 1 && checks(seed)[0] == "fsync_before_ack";
     let seed = seeds.iter().find(both).expect("a seed that fails in both ways");
     let line = format!("cause {typed} --seed {} --branches 2 --rungs 2 --rounds 1", seed["seed"]);
     assert_eq!(one(&line)["check"], checks(seed)[1].as_str(), "{seed}");
