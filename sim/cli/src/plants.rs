@@ -141,8 +141,7 @@ pub fn plants(session: &Session, args: &Plants) -> Result<i32, Failure> {
                         return;
                     }
                     let first = args.seeds.start + range * length;
-                    let seeds = first..first + length;
-                    match quarries[plant].hunt(session, range, seeds, &stop) {
+                    match quarries[plant].hunt(session, range, first..first + length, &stop) {
                         Ok(Some(hunt)) => lock(&board).take(plant, hunt),
                         Ok(None) => return,
                         Err(failure) => {
@@ -163,9 +162,7 @@ pub fn plants(session: &Session, args: &Plants) -> Result<i32, Failure> {
     }
     let mut board = lock(&board);
     let code = board.finish();
-    if let Some(failure) = board.trouble.take() {
-        return Err(failure);
-    }
+    board.trouble.take().map_or(Ok(()), Err)?;
     let interrupted = interrupt.stop().load(Ordering::SeqCst);
     Ok(if interrupted { exit::INTERRUPTED } else { code })
 }

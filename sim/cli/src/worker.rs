@@ -131,7 +131,10 @@ fn branched<'a>(outcomes: impl Iterator<Item = &'a Outcome>) -> Value {
             *sometimes.entry(name).or_default() += count;
         }
     }
-    let fault = |(kind, [drawn, fired, effects]): (&str, [u64; 3])| json!({"kind": kind, "drawn": drawn, "fired": fired, "effects": effects});
+    let fault = |(kind, acts): (&str, [u64; 3])| {
+        let [drawn, fired, effects] = acts;
+        json!({"kind": kind, "drawn": drawn, "fired": fired, "effects": effects})
+    };
     let reached = |(name, count): (&str, u64)| json!({"name": name, "count": count});
     json!({
         "faults": faults.into_iter().map(fault).collect::<Vec<_>>(),

@@ -1,8 +1,8 @@
 //! Shrinking: from a plan that fails to the smallest one found that fails in the same way.
 //!
 //! A pure strategy over a judge, who runs candidates and says which of them still fail. The order is that
-//! of the design: calm the weather and end the load early; drop faults; drop operations; wait for
-//! events instead of times where that is the sturdier description; narrow numbers. Dropping is delta debugging
+//! of the design: calm the weather and end the load early; drop faults; drop operations; wait for events
+//! instead of times where that is the sturdier description; narrow numbers. Dropping is delta debugging
 //! (Zeller and Hildebrandt 2002): halves, quarters, and so on down to single parts, until nothing can go.
 //! What is left may be stuck in one interleaving, so a last round drops under other weaves too.
 //!
