@@ -119,6 +119,35 @@ fn the_cause_of_a_forgotten_vote_is_the_power_loss() {
     assert!(code == Some(64) && err.contains("nothing to explain"), "{code:?} {err}");
 }
 
+/// What a scenario expects is no failure: a seed that also fails otherwise is explained by that.
+#[test]
+fn a_cause_is_that_of_what_was_not_expected() {
+    let dir = program::scratch("branches_expected");
+    let file = dir.join("expected.toml");
+    let text = std::fs::read_to_string(program::root().join("sim/tests/drifting_leader.toml"));
+    let mut text = text.expect("a scenario");
+    let expects = "[shows]\nsymptoms = [\"violates(fsync_before_ack)\"]\n\n[measure]";
+    for (from, to) in [
+        ("lease_drift = \"50%\"", "lease_drift = \"0%\""),
+        ("always = [", "always = [\"fsync_before_ack\", "),
+        ("[measure]", expects),
+    ] {
+        assert!(text.contains(from), "{from}");
+        text = text.replace(from, to);
+    }
+    std::fs::write(&file, text).expect("written");
+    let typed = format!("{} --plant ack_before_fsync", file.display());
+    let seeds = program::json(&format!("sweep {typed} --seeds 0..20 --out {}/out", dir.display()));
+    let checks = |seed: &Value| -> Vec<String> {
+        let all = seed["violations"].as_array().into_iter().flatten();
+        all.filter_map(|v| v["check"].as_str()).map(str::to_string).collect()
+    };
+    let both = |seed: &&Value| checks(seed).len() > 1 && checks(seed)[0] == "fsync_before_ack";
+    let seed = seeds.iter().find(both).expect("a seed that fails in both ways");
+    let line = format!("cause {typed} --seed {} --branches 2 --rungs 2 --rounds 1", seed["seed"]);
+    assert_eq!(one(&line)["check"], checks(seed)[1].as_str(), "{seed}");
+}
+
 #[test]
 fn states_that_are_rare_are_searched_from_where_they_were_reached() {
     let dir = program::scratch("branches_at");
@@ -134,7 +163,19 @@ fn states_that_are_rare_are_searched_from_where_they_were_reached() {
     assert_eq!(branched.len(), reached.count(), "each seed that gets there, and no other");
     assert!(!branched.is_empty());
     assert_eq!(summary["summary"]["branches"], 3 * branched.len());
+    // What branches did counts too: their plans begin where their seed's does.
+    for kind in summary["summary"]["faults"].as_array().expect("a list") {
+        let of = |part: &Value| {
+            let all = part["faults"].as_array().into_iter().flatten();
+            all.filter(|f| f["kind"] == kind["kind"])
+                .filter_map(|f| f["drawn"].as_u64())
+                .sum::<u64>()
+        };
+        let all: u64 = seeds.iter().map(|line| of(line) + of(&line["branched"])).sum();
+        assert_eq!(kind["drawn"], all, "{kind}");
+    }
     for line in branched {
+        assert!(line["branched"]["faults"].as_array().is_some_and(|f| !f.is_empty()), "{line}");
         let branches = line["branches"].as_array().expect("a list");
         let digests: std::collections::BTreeSet<&str> =
             branches.iter().map(|b| b["digest"].as_str().expect("text")).collect();
@@ -144,6 +185,17 @@ fn states_that_are_rare_are_searched_from_where_they_were_reached() {
         });
         assert_eq!(program::run(&typed)["digest"], branches[1]["digest"], "{typed}");
     }
+    // Shards of such a sweep are put together like those of any other.
+    let shards = [1, 2].map(|n| {
+        let out = program::scratch(&format!("branches_shard{n}")).display().to_string();
+        program::json(&format!("{line} --shard {n}/2 --out {out}"));
+        out
+    });
+    let merged = program::scratch("branches_merged");
+    let merge = format!("merge {} --out {}", shards.join(" "), merged.display());
+    let again = program::json(&merge);
+    let lines = again.split_last().expect("a summary").1;
+    assert_eq!(lines, seeds, "the merged shards are the whole");
     let (code, err) = refused("sweep swarm --seeds 0..1 --branch-at snapshot_instaled");
     assert!(code == Some(64) && err.contains("`snapshot_installed`?"), "{code:?} {err}");
 }

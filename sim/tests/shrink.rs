@@ -135,6 +135,15 @@ fn a_kept_plan_with_a_plant_has_to_fail() {
     assert_eq!(code, 65);
     assert!(says.contains("expect.class: no class of failure `unsafety`"), "{says}");
     assert_eq!(sweep("leader_crash").0, 0);
+
+    // One of other sources may not even parse: it is told, and no end of the sweep.
+    let other = plan.replace("class = \"", "class = \"un").replace("nodes = \"", "nodes = \"other");
+    fs::write(&path, other).unwrap();
+    let (code, last, says) = sweep("swarm");
+    let kept = &last["summary"]["kept"][0];
+    assert_eq!((code, &kept["status"]), (0, &"unreadable".into()), "{kept} {says}");
+    assert_eq!((&kept["stale"][0], &kept["check"]), (&"nodes".into(), &check.into()));
+    assert!(kept["why"].as_str().is_some_and(|why| why.contains("unsafety")), "{kept}");
 }
 
 #[test]
@@ -173,6 +182,16 @@ fn a_plant_is_searched_for_in_twenty_ranges() {
     let (low, high) = (plant["rate_ci"][0].as_f64(), plant["rate_ci"][1].as_f64());
     assert!(low < Some(number("rate")) && Some(number("rate")) <= high, "{plant}");
     assert_eq!((&object["ranges"], &object["cut_short"]), (&20.into(), &false.into()));
+
+    // Nobody catches a change that breaks nothing, and that takes longer than two seeds.
+    let line = "plants neutral_heartbeat_twice --seeds 0..40 --shrink-budget 0s --format json";
+    let output = wavetank(&line.split_whitespace().collect::<Vec<_>>());
+    assert_eq!(output.status.code(), Some(5));
+    let plant = json_lines(&output.stdout).remove(0)["plants"][0].clone();
+    assert_eq!((plant["caught"].as_f64(), plant["check"].is_null()), (Some(0.0), true), "{plant}");
+    for name in ["seeds_p50", "seeds_p95", "cpu_s_p50"] {
+        assert!(plant[name].is_null(), "{name}: {plant}");
+    }
 
     let refused = |line: &str| {
         let arguments: Vec<&str> = line.split_whitespace().collect();

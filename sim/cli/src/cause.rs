@@ -1,8 +1,8 @@
 //! `cause SCENARIO --seed N`: from which instant on a failing seed was bound to fail. After each instant of a
 //! ladder everything is drawn anew, many times (`kernel::cause`); the share of those branches that fail by
-//! the same check is drawn as a bar with its interval of 95 %, and between the two rungs where it climbs
-//! most lies the cause: the faults and events of that stretch follow. `run --why` shows the same under a
-//! failure.
+//! the same check in the same class is drawn as a bar with its interval of 95 %, and between the two rungs
+//! where it climbs most lies the cause, if their intervals are apart: the faults and events of that stretch
+//! follow. `run --why` shows the same under a failure. What a scenario expects is no failure to explain.
 //!
 //! An interrupt shows the ladder as far as it was climbed. In JSON one object: `{scenario, seed, check,
 //! violated_at_ns, ladder: [{at_ns, failed, runs, share, ci: [low, high]}], knee: [from_ns, to_ns] | null}`.
@@ -17,6 +17,7 @@ use kernel::history::Trace;
 use kernel::outcome::{Outcome, exit};
 use kernel::run::Options;
 use kernel::scenario::Scenario;
+use kernel::shrink::Failure as Kind;
 use serde_json::json;
 
 use crate::args::{Changes, Format, seed};
@@ -113,7 +114,8 @@ pub fn find(
     args: &Args,
     stop: &AtomicBool,
 ) -> Result<Option<Found>, Failure> {
-    let Some(violation) = outcome.violations.first().filter(|_| outcome.failed()) else {
+    let Some(kind) = Kind::of(outcome, scenario) else { return Ok(None) };
+    let Some(violation) = outcome.violations.iter().find(|v| v.check == kind.check) else {
         return Ok(None);
     };
     if options.plan.is_some() || options.branch.is_some() {
@@ -125,7 +127,7 @@ pub fn find(
         scenario: scenario.clone(),
         registry: session.registry,
         options: Options { trace: Trace::Off, ..options.clone() },
-        check: violation.check.clone(),
+        kind,
         branches: args.branches,
         jobs,
     };
@@ -160,13 +162,16 @@ impl Found {
         for (i, rung) in self.ladder.iter().enumerate() {
             let (share, low, high) = rung.share();
             let interval = format!("{:.0}..{:.0} %", low * 100.0, high * 100.0);
-            let mark = if knee == Some(i) { "  <- decided from here" } else { "" };
+            let mark =
+                if knee.is_some_and(|(low, _)| low == i) { "  <- decided from here" } else { "" };
             let fails = format!("{} of {}", rung.failed, rung.runs);
             rows.push(row([&instant(rung.at), &fails, &interval, &(bar(share, low, high) + mark)]));
         }
         text.push_str(&table(rows, 4, None));
-        match knee.map(|i| (self.ladder[i].at, self.ladder[i + 1].at)) {
-            None => text.push_str("\n  No instant decides it: the share does not climb.\n"),
+        match knee.map(|(i, j)| (self.ladder[i].at, self.ladder[j].at)) {
+            None => text.push_str(
+                "\n  No instant decides it: the share climbs by no more than chance allows.\n",
+            ),
             Some((from, to)) => {
                 let (a, b) = (instant(from), instant(to));
                 text.push_str(&format!("\n  Between {a} and {b} s\n"));
@@ -181,7 +186,7 @@ impl Found {
             let (share, low, high) = r.share();
             json!({"at_ns": r.at, "failed": r.failed, "runs": r.runs, "share": share, "ci": [low, high]})
         };
-        let knee = knee(&self.ladder).map(|i| [self.ladder[i].at, self.ladder[i + 1].at]);
+        let knee = knee(&self.ladder).map(|(i, j)| [self.ladder[i].at, self.ladder[j].at]);
         json!({
             "scenario": outcome.scenario,
             "seed": outcome.seed,

@@ -7,15 +7,17 @@
 //!
 //! The envelope says of what a plan is: the tool, the sources of nodes and simulator, the lock file, the
 //! values of the scenario. With any other the same faults at the same times may miss what they hit before,
-//! so a plan that does not fail then is `stale` and proves nothing: shrink the seed again, or remove it. A
+//! so a plan that does not fail then is `stale` and proves nothing: shrink the seed again, or remove it. One
+//! that cannot even be run there is `unreadable`: stale too, with the reason told, and no end of the sweep. A
 //! fresh plan that does not fail is a run that did not come back, which fails the sweep (exit 4). Sources
 //! are hashed where they lie; a program far from them calls every plan stale.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use kernel::digest::Digest;
+use kernel::doc::{Doc, Reader};
 use kernel::history::Trace;
 use kernel::outcome::exit;
 use kernel::plan::{Expect, Plan};
@@ -34,7 +36,8 @@ const KEPT: &str = "faults/plans";
 /// Where plans lie that nobody asked to keep.
 const SCRATCH: &str = "target/shrink";
 /// What a run depends on besides the scenario: folders of sources.
-const SOURCES: [&str; 6] = ["nodes", "workloads", "faults", "sim/host", "sim/kernel", "sim/checks"];
+const SOURCES: [&str; 7] =
+    ["nodes", "workloads", "faults", "sim/host", "sim/judge", "sim/kernel", "sim/checks"];
 /// Plans of one name at most.
 const SAME_MAX: u32 = 100;
 
@@ -51,6 +54,8 @@ pub enum Status {
     Caught,
     /// It does not fail under its plant as it did.
     Escaped,
+    /// It is of other surroundings, in which alone it could be run.
+    Unreadable,
 }
 
 impl Status {
@@ -61,6 +66,7 @@ impl Status {
             Status::Passes => "passes",
             Status::Caught => "caught",
             Status::Escaped => "escaped",
+            Status::Unreadable => "unreadable",
         }
     }
 }
@@ -74,8 +80,10 @@ pub struct Replayed {
     pub status: Status,
     /// Parts of the envelope that do not match any more.
     pub stale: Vec<String>,
-    /// What failed, or what should have.
+    /// What failed, or what should have, as far as the file can be read.
     pub check: String,
+    /// Why it could not be run.
+    pub why: Option<String>,
     /// What it adds to the sweep's exit code.
     pub code: i32,
     /// How to run it again.
@@ -100,12 +108,63 @@ pub fn replay(
     files.sort();
     let mut replayed = Vec::new();
     for file in files {
-        let plan = session.plan(&root.join(&file), scenario)?;
-        if let Some(expect) = plan.expect.clone() {
-            replayed.push(one(session, asked, file, plan, &expect)?);
+        let plan = session.plan(&root.join(&file), scenario);
+        let run = plan.and_then(|plan| {
+            let expect = plan.expect.clone();
+            expect.map(|expect| one(session, asked, file.clone(), plan, &expect)).transpose()
+        });
+        match run {
+            Ok(run) => replayed.extend(run),
+            Err(failure) => replayed.push(unreadable(session, asked, scenario, file, failure)?),
         }
     }
     Ok(replayed)
+}
+
+/// A plan that cannot be run, if that is because it was kept in other surroundings; a fresh one is wrong.
+fn unreadable(
+    session: &Session,
+    asked: &str,
+    scenario: &Scenario,
+    file: PathBuf,
+    failure: Failure,
+) -> Result<Replayed, Failure> {
+    let root = session.root();
+    let text = fs::read_to_string(root.join(&file)).unwrap_or_default();
+    let Ok(doc) = Doc::parse(&file.display().to_string(), &text, "") else { return Err(failure) };
+    let mut reader = Reader::new(&doc);
+    let mut kept = BTreeMap::new();
+    for name in doc.children("envelope") {
+        kept.extend(reader.one("envelope", &name).map(|hash| (name, hash)));
+    }
+    let sets = reader.many("expect", "sets");
+    let sets: Vec<(String, String)> = sets.iter().filter_map(|set| split(set)).collect();
+    let now = match session.scenario(asked, &sets) {
+        Ok(scenario) => envelope(&root, &scenario)?,
+        // It could be read once, so the scenario is another; its values here are those without a set.
+        Err(_) => envelope(&root, scenario)?,
+    };
+    let stale = differing(&kept, &now);
+    if kept.is_empty() || stale.is_empty() {
+        return Err(failure);
+    }
+    let check = reader.one("expect", "check").unwrap_or_else(|| "-".to_string());
+    let again = format!("{} run {} --plan {}", session.registry.program(), quoted(asked), {
+        quoted(&file.display().to_string())
+    });
+    let (status, why) = (Status::Unreadable, Some(failure.text));
+    Ok(Replayed { file, status, stale, check, why, code: exit::OK, again })
+}
+
+/// Parts of two envelopes that are not the same.
+fn differing(kept: &BTreeMap<String, String>, now: &BTreeMap<String, String>) -> Vec<String> {
+    let names: BTreeSet<&String> = now.keys().chain(kept.keys()).collect();
+    names.into_iter().filter(|name| kept.get(*name) != now.get(*name)).cloned().collect()
+}
+
+/// KEY=VALUE.
+fn split(set: &str) -> Option<(String, String)> {
+    set.split_once('=').map(|(key, value)| (key.to_string(), value.to_string()))
 }
 
 fn one(
@@ -116,9 +175,8 @@ fn one(
     expect: &Expect,
 ) -> Result<Replayed, Failure> {
     let wrong = |failure: Failure| Failure::data(format!("{}: {}", file.display(), failure.text));
-    let sets = expect.sets.iter().filter_map(|set| set.split_once('='));
     let changes = Changes {
-        sets: sets.map(|(k, v)| (k.to_string(), v.to_string())).collect(),
+        sets: expect.sets.iter().filter_map(|set| split(set)).collect(),
         plan: Some(file.clone()),
         plants: expect.plants.clone(),
         mute: expect.mute.clone(),
@@ -133,11 +191,7 @@ fn one(
     let outcome = kernel::run::run(&scenario, session.registry, &options)
         .map_err(|why| wrong(Failure::data(why)))?;
     let now = envelope(&session.root(), &scenario)?;
-    let differs = |name: &&String| expect.envelope.get(*name) != now.get(*name);
-    let stale: Vec<String> =
-        now.keys().chain(expect.envelope.keys()).filter(differs).cloned().collect();
-    let stale: Vec<String> =
-        stale.into_iter().collect::<std::collections::BTreeSet<_>>().into_iter().collect();
+    let stale = differing(&expect.envelope, &now);
     let kind = Kind::of(&outcome, &scenario);
     let same = |k: &Kind| k.check == expect.check && k.class.word() == expect.class;
     let status = match (&kind, expect.plants.is_empty()) {
@@ -150,7 +204,7 @@ fn one(
     let code = match status {
         Status::Fails | Status::FailsOtherwise => outcome.exit_code(),
         Status::Passes | Status::Escaped if stale.is_empty() => exit::NONDETERMINISM,
-        Status::Passes | Status::Caught | Status::Escaped => exit::OK,
+        Status::Passes | Status::Caught | Status::Escaped | Status::Unreadable => exit::OK,
     };
     let check = match (status, kind) {
         (Status::FailsOtherwise, Some(kind)) => kind.check,
@@ -158,7 +212,7 @@ fn one(
     };
     let (program, typed) = (session.registry.program(), changes.typed());
     let again = format!("{program} run {}{typed}", quoted(asked));
-    Ok(Replayed { file, status, stale, check, code, again })
+    Ok(Replayed { file, status, stale, check, why: None, code, again })
 }
 
 /// What kept plans add to a sweep's exit code.
@@ -187,15 +241,18 @@ pub fn told(replayed: &[Replayed], paint: Paint) -> String {
     if replayed.is_empty() {
         return String::new();
     }
-    format!("  kept plans\n{}\n", table(replayed.iter().map(line).collect(), 4, None))
+    let why =
+        |r: &Replayed| r.why.as_ref().map(|why| format!("    {}\n", why.replace('\n', "\n    ")));
+    let why: String = replayed.iter().filter_map(why).collect();
+    format!("  kept plans\n{}{why}\n", table(replayed.iter().map(line).collect(), 4, None))
 }
 
-/// Kept plans for machines: `[{plan, status, check, stale: [part], again}]`.
+/// Kept plans for machines: `[{plan, status, check, stale: [part], why, again}]`.
 pub fn json(replayed: &[Replayed]) -> Value {
     let object = |r: &Replayed| {
         json!({
             "plan": r.file, "status": r.status.word(), "check": r.check,
-            "stale": r.stale, "again": r.again,
+            "stale": r.stale, "why": r.why, "again": r.again,
         })
     };
     replayed.iter().map(object).collect()
@@ -280,6 +337,20 @@ fn walk(folder: &Path, out: &mut Vec<PathBuf>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// The program's own part, which reads and prints, decides no run.
+    #[test]
+    fn every_package_that_a_run_is_made_of_counts() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        let manifest = fs::read_to_string(root.join("Cargo.toml")).unwrap();
+        let path =
+            |line: &str| Some(line.split_once("{ path = \"")?.1.split('"').next()?.to_string());
+        let paths: Vec<String> = manifest.lines().filter_map(path).collect();
+        assert!(paths.len() >= 8, "{paths:?}");
+        for path in paths.iter().filter(|path| *path != "sim/cli") {
+            assert!(SOURCES.iter().any(|folder| Path::new(path).starts_with(folder)), "{path}");
+        }
+    }
 
     #[test]
     fn no_word_leaves_the_folder() {

@@ -19,6 +19,7 @@ mod delta;
 mod diff;
 mod explain;
 mod fleet;
+mod hunt;
 mod idle;
 mod interrupt;
 mod judge;

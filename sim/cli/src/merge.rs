@@ -15,6 +15,7 @@ use clap::{Args, CommandFactory, FromArgMatches};
 use host::unit::Ratio;
 use kernel::history::Trace;
 use kernel::outcome::exit;
+use kernel::run::Options;
 use serde_json::{Value, json};
 
 use crate::again::judged;
@@ -23,6 +24,7 @@ use crate::ledger::{Foreign, Ledger, Lines, alike, envelope, look};
 use crate::seeds::Seeds;
 use crate::session::{Failure, Session, worst};
 use crate::summary::Summary;
+use crate::sweep::explored;
 use crate::tally::Tally;
 use crate::terminal::{err, grouped, out};
 
@@ -60,6 +62,7 @@ pub fn merge(session: &Session, args: &Merge) -> Result<i32, Failure> {
     let sweep = asked(&union.envelope)?;
     let scenario = session.scenario(&sweep.scenario, &sweep.changes.sets)?;
     let options = session.options(&scenario, Some(0), &sweep.changes, Trace::Off)?;
+    let options = Options { explore: explored(&sweep, &scenario, session)?, ..options };
     if !alike(&union.envelope, &envelope(&scenario, &options)?) {
         let first = args.dirs[0].display();
         return Err(Failure::data(format!(

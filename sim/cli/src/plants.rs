@@ -8,14 +8,18 @@
 //! core for. `rate` is catches over seeds that were run, with Wilson's interval at 95 %; it is a little high,
 //! since ranges end with a catch. Plants called `neutral_..` are no defects; only by name are they searched.
 //!
+//! A range without a catch is censored: its waiting time is longer than the range, nobody knows by how much.
+//! It sorts above every catch, and a quantile that falls on one is not known: `> 500`, in JSON null.
+//!
 //! In JSON one object: `{plants: [{plant, caught, check, seeds_p50, seeds_p95, cpu_s_p50, rate, rate_ci,
-//! shrunk_faults, shrunk_ops}], ranges, seeds, seconds, cut_short}`: `caught` is the share of ranges with a
-//! catch, and a range without one counts as its length. Exit 0 if every plant was caught, else 5.
+//! shrunk_faults, shrunk_ops}], ranges, seeds, seconds, cut_short}`; `caught` is the share of ranges with a
+//! catch. Exit 0 if every plant was caught, else 5. A seed that cannot be run is no escape: the search ends
+//! with its reason (exit 65, or 74 if it is the simulator's own), and what was found so far is told.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::ops::Range;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -28,6 +32,7 @@ use kernel::shrink::Failure as Kind;
 use serde_json::{Value, json};
 
 use crate::args::{Format, seeds};
+use crate::hunt::{Hunt, Wait, quantile, search};
 use crate::interrupt::Interrupt;
 use crate::progress::Progress;
 use crate::session::{Failure, Session, known};
@@ -41,7 +46,6 @@ const RANGES: u64 = 20;
 const SWARM: &str = "swarm";
 /// Plants that are no defects begin so.
 const NEUTRAL: &str = "neutral_";
-/// The normal quantile of a two-sided interval at 95 %.
 /// Clock ticks of /proc/self/stat in a second, on Linux.
 const TICKS: f64 = 100.0;
 
@@ -49,6 +53,9 @@ const TICKS: f64 = 100.0;
 ///
 /// A plant that a share r of seeds catch takes about 1/r seeds in each of 20 ranges, at 30 to 50 ms each
 /// for swarm: 20 seeds are about 15 s of CPU, and a plant that is never caught takes every seed there is.
+///
+/// A range without a catch counts as longer than any with one. If the median (p50) or p95 of the 20 falls on
+/// such a range, it is told as `> 500`, the seeds that were run in vain, and is null in JSON.
 #[derive(Clone, Debug, Args)]
 pub struct Plants {
     /// The plants to search for [default: all but the neutral ones].
@@ -76,17 +83,6 @@ struct Quarry {
     swarms: Vec<Arc<Scenario>>,
 }
 
-/// The search of one range.
-#[derive(Clone, Debug)]
-struct Hunt {
-    range: u64,
-    /// Seeds that were run, the one that failed included.
-    seeds: u64,
-    /// The check, and the seed and the position of the scenario with which to see it again.
-    caught: Option<(String, u64, usize)>,
-    wall: Duration,
-}
-
 /// What is known so far; an interrupt may have to tell it.
 struct Board {
     args: Plants,
@@ -97,6 +93,7 @@ struct Board {
     done: u64,
     begun: Instant,
     told: bool,
+    trouble: Option<Failure>,
 }
 
 /// Searches for plants and prints how long that took.
@@ -121,14 +118,18 @@ pub fn plants(session: &Session, args: &Plants) -> Result<i32, Failure> {
         done: 0,
         begun,
         told: false,
+        trouble: None,
     }));
     let for_last = board.clone();
     interrupt.last_words(move || {
         lock(&for_last).finish();
         std::process::exit(exit::INTERRUPTED);
     });
-    let stop =
-        || interrupt.stop().load(Ordering::SeqCst) || until.is_some_and(|t| Instant::now() >= t);
+    let failed = AtomicBool::new(false);
+    let stop = || {
+        let late = until.is_some_and(|t| Instant::now() >= t);
+        interrupt.stop().load(Ordering::SeqCst) || failed.load(Ordering::SeqCst) || late
+    };
     let next = AtomicUsize::new(0);
     std::thread::scope(|scope| {
         for _ in 0..jobs(args) {
@@ -140,12 +141,15 @@ pub fn plants(session: &Session, args: &Plants) -> Result<i32, Failure> {
                         return;
                     }
                     let first = args.seeds.start + range * length;
-                    let Some(hunt) =
-                        quarries[plant].hunt(session, range, first..first + length, &stop)
-                    else {
-                        return;
-                    };
-                    lock(&board).take(plant, hunt);
+                    match quarries[plant].hunt(session, range, first..first + length, &stop) {
+                        Ok(Some(hunt)) => lock(&board).take(plant, hunt),
+                        Ok(None) => return,
+                        Err(failure) => {
+                            failed.store(true, Ordering::SeqCst);
+                            lock(&board).trouble.get_or_insert(failure);
+                            return;
+                        }
+                    }
                 }
             });
         }
@@ -156,7 +160,9 @@ pub fn plants(session: &Session, args: &Plants) -> Result<i32, Failure> {
             std::thread::park();
         }
     }
-    let code = lock(&board).finish();
+    let mut board = lock(&board);
+    let code = board.finish();
+    board.trouble.take().map_or(Ok(()), Err)?;
     let interrupted = interrupt.stop().load(Ordering::SeqCst);
     Ok(if interrupted { exit::INTERRUPTED } else { code })
 }
@@ -210,24 +216,19 @@ impl Quarry {
         range: u64,
         seeds: Range<u64>,
         stop: &(dyn Fn() -> bool + Sync),
-    ) -> Option<Hunt> {
-        let begun = Instant::now();
-        let (mut run, mut caught) = (0, None);
-        for seed in seeds {
-            if stop() {
-                return None;
-            }
-            let at = (run % self.swarms.len() as u64) as usize;
+    ) -> Result<Option<Hunt>, Failure> {
+        let first = seeds.start;
+        search(range, seeds, stop, |seed| {
+            let at = ((seed - first) % self.swarms.len() as u64) as usize;
             let scenario = &self.swarms[at];
-            run += 1;
-            let outcome = kernel::run::run(scenario, session.registry, &self.options(seed)).ok();
-            let kind = outcome.and_then(|outcome| Kind::of(&outcome, scenario));
-            if let Some(kind) = kind {
-                caught = Some((kind.check, seed, at));
-                break;
-            }
-        }
-        Some(Hunt { range, seeds: run, caught, wall: begun.elapsed() })
+            let run = kernel::run::run(scenario, session.registry, &self.options(seed));
+            let named = |why| {
+                let (word, name) = (self.word, &scenario.name);
+                Failure::unrun(&format!("{word}: seed {seed} of {name}"), why)
+            };
+            let kind = Kind::of(&run.map_err(named)?, scenario);
+            Ok(kind.map(|kind| (kind.check, seed, at)))
+        })
     }
 }
 
@@ -269,8 +270,8 @@ struct Row {
     ranges: usize,
     caught: usize,
     check: Option<String>,
-    seeds: [u64; 2],
-    cpu_s: f64,
+    seeds: [Wait<u64>; 2],
+    cpu_s: Wait<f64>,
     rate: f64,
     interval: (f64, f64),
     shrunk: Option<(usize, usize)>,
@@ -288,16 +289,15 @@ impl Board {
         let wall: f64 = self.hunts.iter().flatten().map(|h| h.wall.as_secs_f64()).sum();
         let share = cpu_seconds().map_or(1.0, |cpu| (cpu / wall.max(1e-9)).min(1.0));
         let of = |(i, hunts): (usize, &Vec<Hunt>)| {
-            let mut seeds: Vec<u64> = hunts.iter().map(|h| h.seeds).collect();
-            let mut cpu: Vec<f64> = hunts.iter().map(|h| h.wall.as_secs_f64() * share).collect();
-            seeds.sort_unstable();
-            cpu.sort_by(f64::total_cmp);
+            let seeds = hunts.iter().map(|h| Wait::of(h, h.seeds)).collect();
+            let cpu = hunts.iter().map(|h| Wait::of(h, h.wall.as_secs_f64() * share)).collect();
+            let (seeds, cpu) = (Wait::sorted(seeds, u64::cmp), Wait::sorted(cpu, f64::total_cmp));
             let mut checks: BTreeMap<&str, usize> = BTreeMap::new();
             for (check, ..) in hunts.iter().filter_map(|h| h.caught.as_ref()) {
                 *checks.entry(check).or_default() += 1;
             }
             let caught: usize = checks.values().sum();
-            let run: u64 = seeds.iter().sum();
+            let run: u64 = hunts.iter().map(|h| h.seeds).sum();
             let most = checks.iter().max_by_key(|(_, n)| **n);
             Some(Row {
                 plant: self.words[i],
@@ -337,8 +337,8 @@ impl Board {
         let object = |row: &Row| {
             json!({
                 "plant": row.plant, "caught": row.caught as f64 / row.ranges as f64,
-                "check": row.check, "seeds_p50": row.seeds[0], "seeds_p95": row.seeds[1],
-                "cpu_s_p50": row.cpu_s, "rate": row.rate,
+                "check": row.check, "seeds_p50": row.seeds[0].known(),
+                "seeds_p95": row.seeds[1].known(), "cpu_s_p50": row.cpu_s.known(), "rate": row.rate,
                 "rate_ci": [row.interval.0, row.interval.1],
                 "shrunk_faults": row.shrunk.map(|s| s.0), "shrunk_ops": row.shrunk.map(|s| s.1),
             })
@@ -371,9 +371,9 @@ impl Board {
                 r.plant,
                 r.check.as_deref().unwrap_or("-"),
                 &format!("{} of {}", r.caught, r.ranges),
-                &grouped(r.seeds[0]),
-                &grouped(r.seeds[1]),
-                &format!("{:.1} s", r.cpu_s),
+                &r.seeds[0].show(grouped),
+                &r.seeds[1].show(grouped),
+                &r.cpu_s.show(|s| format!("{s:.1} s")),
                 &percent(r.rate),
                 &interval,
                 &r.shrunk.map_or("-".into(), |(f, o)| format!("{f} faults, {o} ops")),
@@ -394,12 +394,6 @@ impl Board {
     }
 }
 
-/// A quantile of sorted values: the least that so many percent of them do not exceed.
-fn quantile<T>(sorted: &[T], percent: usize) -> Option<&T> {
-    let rank = (sorted.len() * percent).div_ceil(100).max(1);
-    sorted.get(rank - 1)
-}
-
 /// CPU time of this process, in seconds, if the system tells.
 fn cpu_seconds() -> Option<f64> {
     let stat = fs::read_to_string("/proc/self/stat").ok()?;
@@ -416,17 +410,6 @@ fn lock(board: &Mutex<Board>) -> MutexGuard<'_, Board> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn quantiles_are_values_that_occurred() {
-        let twenty: Vec<u64> = (1..=20).collect();
-        assert_eq!(quantile(&twenty, 50), Some(&10));
-        assert_eq!(quantile(&twenty, 95), Some(&19));
-        assert_eq!(quantile(&[7], 95), Some(&7));
-        assert_eq!(quantile::<u64>(&[], 50), None);
-    }
-
-    /// Brown, Cai and DasGupta 2001: 10 of 20 give 0.299 to 0.701; 0 of 20 begin at 0 and end at 0.161.
 
     #[test]
     fn the_process_has_used_a_core() {

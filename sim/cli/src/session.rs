@@ -38,6 +38,13 @@ impl Failure {
         Failure { code: exit::DATA, text: text.into() }
     }
 
+    /// A run has no outcome: its input is wrong, or the simulator itself failed.
+    pub fn unrun(what: &str, why: String) -> Failure {
+        let own = why.starts_with(kernel::run::PANICKED) || why.starts_with(kernel::run::NO_THREAD);
+        let code = if own { exit::IO } else { exit::DATA };
+        Failure { code, text: format!("{what}: {why}") }
+    }
+
     /// A file could not be read or written.
     pub fn io(path: &Path, error: &std::io::Error) -> Failure {
         Failure { code: exit::IO, text: format!("{}: {error}", path.display()) }

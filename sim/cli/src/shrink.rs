@@ -21,7 +21,7 @@ use kernel::plan::{Expect, Plan, When};
 use kernel::registry::Registry;
 use kernel::run::Options;
 use kernel::scenario::Scenario;
-use kernel::shrink::{Case, Failure as Kind, Judge, Seen};
+use kernel::shrink::{Case, Failure as Kind, Judge, Seen, waited};
 use serde_json::{Value, json};
 
 use crate::args::{Changes, Format, quoted, seed};
@@ -151,26 +151,8 @@ impl Judge for Bench<'_> {
     fn events(&mut self, case: &Case) -> Vec<(usize, When)> {
         let Some(outcome) = self.trial.run(case, Trace::Full) else { return Vec::new() };
         let boot = host::unit::nanos(self.trial.scenario.head.boot);
-        let mut found = Vec::new();
-        for (i, line) in case.plan.exact.iter().enumerate().filter(|(_, l)| l.when.is_none()) {
-            let Some(word) =
-                line.trigger.split(" #").next().filter(|_| line.trigger.contains(" #"))
-            else {
-                continue;
-            };
-            let before = |host: &str| {
-                let here = |l: &&kernel::outcome::Line| l.word == word && l.host == host;
-                let until = outcome.trace.iter().filter(|l| l.at >= boot && l.at <= line.at);
-                let all: Vec<u64> = until.filter(here).map(|l| l.at).collect();
-                all.last().map(|at| (*at, all.len() as u64, host.to_string()))
-            };
-            let last = line.hosts.iter().filter_map(|h| before(h)).max();
-            if let Some((at, nth, on)) = last {
-                let (word, after) = (word.to_string(), line.at - at);
-                found.push((i, When::Event { word, on: Some(on), nth, after }));
-            }
-        }
-        found
+        let lines = case.plan.exact.iter().enumerate().filter(|(_, line)| line.when.is_none());
+        lines.filter_map(|(i, line)| Some((i, waited(&outcome, line, boot)?))).collect()
     }
 
     fn improved(&mut self, step: &'static str, best: &Seen) {

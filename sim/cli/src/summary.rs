@@ -177,7 +177,9 @@ impl Summary<'_> {
         }
         if t.branches.0 > 0 {
             let (all, seeds) = (grouped(t.branches.0), grouped(t.branches.1));
-            text.push_str(&format!("  {all} branches from {seeds} seeds\n"));
+            text.push_str(&format!(
+                "  {all} branches from {seeds} seeds; faults and sometimes include branches\n"
+            ));
         }
         text.push_str(&self.undecided(paint));
         let (failed, seeds) = (grouped(t.failed), grouped(t.seeds));

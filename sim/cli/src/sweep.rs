@@ -11,6 +11,8 @@
 //!
 //! With `--branch-at WORD` a seed that reaches that `sometimes` is also run from there on with other draws
 //! (`kernel::branch`); its line lists the branches, and the first of them that fails is the seed's verdict.
+//! What the branches' faults did and which `sometimes` they reached is summed up in `branched` of the line
+//! and counts in the summary; what lies before a branch then counts once more with each branch.
 //!
 //! Kept plans of the scenario come first (`kept`): one that still fails fails the sweep.
 //!
@@ -111,8 +113,14 @@ pub fn sweep(session: &Session, args: &Sweep) -> Result<i32, Failure> {
     Ok(worst(codes))
 }
 
+/// From where branches are run, and how many, as arguments.
+fn exploring(options: &Options) -> Vec<String> {
+    let Some((word, branches)) = &options.explore else { return Vec::new() };
+    ["--branch-at", word, "--branches", &branches.to_string()].map(str::to_string).to_vec()
+}
+
 /// From where branches are run, and how many: a `sometimes` of the scenario.
-fn explored(
+pub fn explored(
     args: &Sweep,
     scenario: &Scenario,
     session: &Session,
@@ -221,9 +229,11 @@ impl Order<'_> {
     fn envelope(&self) -> Result<Value, Failure> {
         let mut envelope = envelope(&self.scenario, &self.options)?;
         let Seeds { range, shard } = &self.seeds;
+        let mut arguments = self.args.changes.arguments();
+        arguments.extend(exploring(&self.options));
         envelope["sweep"] = json!({
             "asked": self.asked,
-            "arguments": self.args.changes.arguments(),
+            "arguments": arguments,
             "seeds": format!("{}..{}", range.start, range.end),
             "shard": shard.to_string(),
         });
@@ -237,8 +247,8 @@ impl Order<'_> {
             Some(dir) => (dir.clone(), Foreign::Refuse),
             None => {
                 let mut typed = self.args.changes.typed();
-                if let Some((word, branches)) = &self.options.explore {
-                    typed.push_str(&format!(" --branch-at {word} --branches {branches}"));
+                for word in exploring(&self.options) {
+                    typed.push_str(&format!(" {word}"));
                 }
                 let changed = if typed.is_empty() { String::new() } else { sum(typed.as_bytes()) };
                 let Seeds { range, shard } = &self.seeds;
@@ -257,10 +267,7 @@ impl Order<'_> {
         let memory = format!("{}B", self.args.memory.0);
         let mut arguments = vec!["worker".to_string(), self.asked.clone()];
         arguments.extend(["--memory".to_string(), memory]);
-        if let Some((word, branches)) = &self.options.explore {
-            arguments.extend(["--branch-at".to_string(), word.clone()]);
-            arguments.extend(["--branches".to_string(), branches.to_string()]);
-        }
+        arguments.extend(exploring(&self.options));
         arguments.extend(self.args.changes.arguments());
         let contents = contents(&self.scenario, &self.options);
         Launch { arguments, contents, patience: self.args.patience }

@@ -6,7 +6,8 @@
 //! seeds_nonzero}}, upper_bound_95, seconds, cut_short, interrupted, exit}}`. `seeds` counts finished seeds,
 //! `seeds_nonzero` those in which a count was 1 or more (null for other units); `upper_bound_95` is null
 //! once a seed has failed; `cut_short` is true if time ran out before the seeds did; `again` counts seeds
-//! that were run twice, and `flaky` those of them whose runs differ.
+//! that were run twice, and `flaky` those of them whose runs differ. `sometimes` and `faults` include what
+//! happened in branches; a seed is one seed there, however many of its branches got to a `sometimes`.
 //!
 //! A seed that a check could not decide is `unknown` and no failure; too large a share of them is (exit 6).
 //! The rate that a clean sweep excludes counts only what was decided. A seed that could not be run at all
@@ -149,17 +150,23 @@ impl Tally {
                 self.failures.push(failed(run, verdict, class));
             }
         }
-        for reached in run["sometimes"].as_array().into_iter().flatten() {
-            let count = reached["count"].as_u64().unwrap_or_default();
-            let sum = self.sometimes.entry(text(&reached["name"])).or_default();
+        let mut reached: BTreeMap<String, u64> = BTreeMap::new();
+        for part in [run, &run["branched"]] {
+            for seen in part["sometimes"].as_array().into_iter().flatten() {
+                let count = seen["count"].as_u64().unwrap_or_default();
+                *reached.entry(text(&seen["name"])).or_default() += count;
+            }
+            for fault in part["faults"].as_array().into_iter().flatten() {
+                let acts = self.faults.entry(text(&fault["kind"])).or_default();
+                for (sum, name) in acts.iter_mut().zip(["drawn", "fired", "effects"]) {
+                    *sum += fault[name].as_u64().unwrap_or_default();
+                }
+            }
+        }
+        for (name, count) in reached {
+            let sum = self.sometimes.entry(name).or_default();
             sum.count += count;
             sum.seeds += u64::from(count > 0);
-        }
-        for fault in run["faults"].as_array().into_iter().flatten() {
-            let acts = self.faults.entry(text(&fault["kind"])).or_default();
-            for (sum, name) in acts.iter_mut().zip(["drawn", "fired", "effects"]) {
-                *sum += fault[name].as_u64().unwrap_or_default();
-            }
         }
         for (name, value) in run["measures"].as_object().into_iter().flatten() {
             let unit = text(&run["units"][name]);
@@ -349,6 +356,22 @@ mod tests {
         assert_eq!((spread.p50, spread.max, spread.unit, spread.seeds), (7.0, 9.0, "ms", 3));
         assert_eq!(spread.seeds_nonzero, None);
         assert_eq!(worst(tally.codes.iter().copied()), exit::LIVENESS);
+    }
+
+    #[test]
+    fn branches_count_with_their_seed() {
+        let mut line = run(3, "pass", None, 5.0);
+        line["branched"] = json!({
+            "sometimes": [{"name": "leader_changed", "count": 7}, {"name": "lag", "count": 1}],
+            "faults": [{"kind": "crash", "drawn": 6, "fired": 5, "effects": 4},
+                       {"kind": "stop", "drawn": 1, "fired": 1, "effects": 1}],
+        });
+        let mut tally = Tally::default();
+        tally.add(&line);
+        assert_eq!(tally.sometimes["leader_changed"], Reached { count: 10, seeds: 1 });
+        assert_eq!(tally.sometimes["lag"], Reached { count: 1, seeds: 1 });
+        assert_eq!(tally.faults["crash"], [8, 6, 13]);
+        assert_eq!(tally.faults["stop"], [1, 1, 1]);
     }
 
     #[test]

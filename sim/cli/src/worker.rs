@@ -11,6 +11,7 @@
 //! another process after other seeds. Its wall clocks show the same day, unlike there: a node may go by
 //! them, rightly or as a planted defect, and a violation that it leads to is no less of one.
 
+use std::collections::BTreeMap;
 use std::io::BufRead;
 use std::sync::mpsc::{Sender, channel};
 
@@ -105,6 +106,9 @@ fn told(outcome: &Outcome, branches: &[(Branch, Outcome)], options: &Options) ->
         json!({"branch": branch, "verdict": outcome.verdict, "digest": digest})
     };
     line["branches"] = branches.iter().map(one).collect();
+    if !branches.is_empty() {
+        line["branched"] = branched(branches.iter().map(|(_, outcome)| outcome));
+    }
     if let Some((branch, failed)) = branches.iter().find(|(_, outcome)| outcome.failed()) {
         line["branch"] = json!(branch.to_string());
         line["verdict"] = json!(failed.verdict);
@@ -112,6 +116,30 @@ fn told(outcome: &Outcome, branches: &[(Branch, Outcome)], options: &Options) ->
         line["violations"] = json!(failed.violations);
     }
     line
+}
+
+/// What became of faults and `sometimes` in all branches of a seed together, each as in a seed's line.
+fn branched<'a>(outcomes: impl Iterator<Item = &'a Outcome>) -> Value {
+    let mut faults: BTreeMap<&str, [u64; 3]> = BTreeMap::new();
+    let mut sometimes: BTreeMap<&str, u64> = BTreeMap::new();
+    for outcome in outcomes {
+        for f in &outcome.faults {
+            let sum = faults.entry(&f.kind).or_default();
+            *sum = [sum[0] + f.drawn, sum[1] + f.fired, sum[2] + f.effects];
+        }
+        for (name, count) in &outcome.sometimes {
+            *sometimes.entry(name).or_default() += count;
+        }
+    }
+    let fault = |(kind, acts): (&str, [u64; 3])| {
+        let [drawn, fired, effects] = acts;
+        json!({"kind": kind, "drawn": drawn, "fired": fired, "effects": effects})
+    };
+    let reached = |(name, count): (&str, u64)| json!({"name": name, "count": count});
+    json!({
+        "faults": faults.into_iter().map(fault).collect::<Vec<_>>(),
+        "sometimes": sometimes.into_iter().map(reached).collect::<Vec<_>>(),
+    })
 }
 
 /// What a worker says first: what it read.

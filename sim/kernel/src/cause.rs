@@ -1,7 +1,8 @@
 //! From which instant on a failure is inevitable. A failing run is taken up to an instant and everything
 //! after it is drawn anew, many times; the share of those branches that fail in the same way is how much of
 //! the failure had been decided by then. Over a ladder of instants that share climbs from the rate of any
-//! seed to one, and where it climbs most steeply, the knee, is what decided it.
+//! seed to one, and where it climbs most steeply, the knee, is what decided it. A climb counts if the
+//! intervals of the two rungs do not overlap; what is less may be chance, and then no instant decides.
 //!
 //! A ladder is refined between the two rungs with the greatest step, until they are close or the rungs are
 //! spent. Left out: causes that lie in the seed's configuration or before the load, which show as a share
@@ -12,10 +13,10 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use crate::Time;
 use crate::branch::Branch;
-use crate::outcome::Outcome;
 use crate::registry::Registry;
 use crate::run::{Options, run};
 use crate::scenario::Scenario;
+use crate::shrink::Failure;
 
 /// Rungs closer than this are not refined.
 const CLOSE_NS: Time = 500_000;
@@ -28,8 +29,8 @@ pub struct Case {
     pub registry: &'static Registry,
     /// Options of the failing run.
     pub options: Options,
-    /// The check that it violates.
-    pub check: String,
+    /// How it fails.
+    pub kind: Failure,
     /// Branches for each rung.
     pub branches: u64,
     /// Runs at a time.
@@ -71,14 +72,24 @@ pub fn wilson(hits: u64, all: u64) -> (f64, f64) {
     (low, high)
 }
 
-/// The two neighbours between which the share of failures climbs most, by index of the lower.
-pub fn knee(ladder: &[Rung]) -> Option<usize> {
-    let step = |i: &usize| {
-        let share = |r: &Rung| (r.failed * 1_000_000 / r.runs.max(1)) as i64;
-        share(&ladder[i + 1]) - share(&ladder[*i])
+/// The two rungs between which it was decided, by index: of the neighbours whose intervals are apart those
+/// with the greatest step. Where the share climbs too gently for that, the closest rungs that are apart.
+pub fn knee(ladder: &[Rung]) -> Option<(usize, usize)> {
+    let step = |(i, j): (usize, usize)| {
+        let share = |r: &Rung| r.failed * 1_000_000 / r.runs.max(1);
+        share(&ladder[j]).saturating_sub(share(&ladder[i]))
     };
+    let apart = |(i, j): &(usize, usize)| ladder[*i].share().2 < ladder[*j].share().1;
     // Of equal steps the last: what came before had not decided it.
-    (0..ladder.len().saturating_sub(1)).max_by_key(|i| (step(i), *i)).filter(|i| step(i) > 0)
+    let neighbours = (1..ladder.len()).map(|j| (j - 1, j)).filter(apart);
+    let steepest = neighbours.max_by_key(|pair| (step(*pair), *pair));
+    let pairs = (0..ladder.len()).flat_map(|i| (i + 1..ladder.len()).map(move |j| (i, j)));
+    let length = |(i, j): (usize, usize)| ladder[j].at - ladder[i].at;
+    let closest = || {
+        let wide = pairs.filter(apart);
+        wide.min_by_key(|pair| (length(*pair), u64::MAX - step(*pair), usize::MAX - pair.0))
+    };
+    steepest.or_else(closest)
 }
 
 /// Climbs from `from` to `to` on so many evenly spaced rungs, and again between the two around the knee,
@@ -97,6 +108,9 @@ pub fn climb(
         let steps = rungs - 1 + 2 * inner;
         for i in inner..=steps - inner {
             let at = low + (high - low) / steps.max(1) * i;
+            if ladder.iter().any(|rung| rung.at == at) {
+                continue;
+            }
             if stop.load(Ordering::Relaxed) {
                 return Ok(ladder);
             }
@@ -105,8 +119,8 @@ pub fn climb(
             ladder.push(rung);
         }
         ladder.sort_by_key(|rung| rung.at);
-        let Some(i) = knee(&ladder) else { break };
-        (low, high) = (ladder[i].at, ladder[i + 1].at);
+        let Some((i, j)) = knee(&ladder) else { break };
+        (low, high) = (ladder[i].at, ladder[j].at);
         if high - low < CLOSE_NS {
             break;
         }
@@ -129,7 +143,8 @@ fn measure(case: &Case, at: Time) -> Result<Rung, String> {
                     let options = Options { branch, ..case.options.clone() };
                     match run(&case.scenario, case.registry, &options) {
                         Ok(outcome) => {
-                            let same = fails(&outcome, &case.check);
+                            let kind = Failure::of(&outcome, &case.scenario);
+                            let same = kind.as_ref() == Some(&case.kind);
                             failed.fetch_add(usize::from(same), Ordering::Relaxed);
                         }
                         Err(why) => *trouble.lock().expect("nobody panics with it") = Some(why),
@@ -142,11 +157,6 @@ fn measure(case: &Case, at: Time) -> Result<Rung, String> {
         Some(why) => Err(why),
         None => Ok(Rung { at, failed: failed.into_inner() as u64, runs: case.branches }),
     }
-}
-
-/// Whether a run fails by this check.
-pub fn fails(outcome: &Outcome, check: &str) -> bool {
-    outcome.failed() && outcome.violations.iter().any(|v| v.check == check)
 }
 
 #[cfg(test)]
@@ -162,10 +172,19 @@ mod tests {
 
     #[test]
     fn the_knee_is_the_steepest_step_and_the_last_of_equals() {
-        assert_eq!(knee(&ladder(&[0, 1, 9, 10])), Some(1));
-        assert_eq!(knee(&ladder(&[0, 5, 5, 10])), Some(2));
+        assert_eq!(knee(&ladder(&[0, 1, 9, 10])), Some((1, 2)));
+        assert_eq!(knee(&ladder(&[0, 10, 0, 10])), Some((2, 3)));
         assert_eq!(knee(&ladder(&[3, 3, 3])), None);
         assert_eq!(knee(&[]), None);
+    }
+
+    #[test]
+    fn a_step_that_may_be_chance_is_no_knee() {
+        assert_eq!(knee(&ladder(&[0, 1])), None);
+        assert_eq!(knee(&ladder(&[0, 0, 3, 2, 4])), None);
+        assert_eq!(knee(&ladder(&[10, 0])), None, "a share that falls decides nothing");
+        // No two neighbours are apart; of those that are, the closest.
+        assert_eq!(knee(&ladder(&[0, 0, 4, 8, 10])), Some((1, 3)));
     }
 
     #[test]

@@ -231,6 +231,9 @@ pub struct Outcome {
     pub asked: Vec<Op>,
     /// The trace, if one was asked for.
     pub trace: Vec<Line>,
+    /// Moments on disks that a trigger can wait for, if the whole trace was asked for: from when a delay
+    /// after it counts, the host, the word.
+    pub moments: Vec<(Time, String, &'static str)>,
     /// When the `sometimes` that was asked for was first reached.
     pub reached_at: Option<Time>,
     /// The digest's entries that were asked for.

@@ -95,6 +95,11 @@ impl Options {
     }
 }
 
+/// How the error begins if the simulator itself is at fault.
+pub const PANICKED: &str = "the simulator itself panicked";
+/// How the error begins if the system has no thread left.
+pub const NO_THREAD: &str = "no thread for the run";
+
 /// Runs a scenario under a seed. An error is one of the input, not of the run.
 pub fn run(
     scenario: &Arc<Scenario>,
@@ -136,8 +141,12 @@ pub fn run(
         .name(format!("seed {}", options.seed))
         .stack_size(8 << 20)
         .spawn(move || on_thread(&scenario, &options, draws, setup, watches, plan))
-        .map_err(|e| format!("no thread for the run: {e}"))?;
-    thread.join().map_err(|_| "the simulator itself panicked".to_string())?
+        .map_err(|e| format!("{NO_THREAD}: {e}"))?;
+    thread.join().map_err(|panic| {
+        let text = panic.downcast_ref::<String>().map(String::as_str);
+        let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
+        text.map_or(PANICKED.to_string(), |text| format!("{PANICKED}: {text}"))
+    })?
 }
 
 fn watches(
@@ -266,6 +275,9 @@ fn on_thread(
         world.atlas = scenario.atlas.clone();
         world.digest.keep(options.window.clone());
         let mut history = History::new(watches, world.hosts.len(), options.trace);
+        if options.trace == Trace::Full {
+            world.moments.record();
+        }
         history.reach = options.explore.as_ref().map(|(word, _)| word.clone());
         history.said = options.look_at.map(|_| Default::default());
         shared.install(world, history);
@@ -432,6 +444,8 @@ fn judge(
         None if shown.iter().all(|s| s.holds) => Verdict::Shown,
         None => Verdict::NotShown,
     };
+    let seen = world.moments.seen();
+    let moments = seen.map(|(at, host, word)| (at, world.hosts[host].name.clone(), word)).collect();
     let sometimes = history
         .watches
         .iter()
@@ -460,6 +474,7 @@ fn judge(
         asked: history.asked,
         undecided,
         trace: history.trace,
+        moments,
         reached_at: history.reached_at,
         entries: world.digest.take_entries(),
         sight: report.sight,

@@ -1,8 +1,8 @@
 //! Shrinking: from a plan that fails to the smallest one found that fails in the same way.
 //!
 //! A pure strategy over a judge, who runs candidates and says which of them still fail. The order is that
-//! of the design: calm the weather and end the load early; drop faults; drop operations; narrow numbers;
-//! wait for events instead of times where that is the sturdier description. Dropping is delta debugging
+//! of the design: calm the weather and end the load early; drop faults; drop operations; wait for events
+//! instead of times where that is the sturdier description; narrow numbers. Dropping is delta debugging
 //! (Zeller and Hildebrandt 2002): halves, quarters, and so on down to single parts, until nothing can go.
 //! What is left may be stuck in one interleaving, so a last round drops under other weaves too.
 //!
@@ -48,6 +48,21 @@ impl Failure {
         let decides = outcome.violations.iter().find(|v| !expected(&v.check));
         Some(Failure { check: decides.map_or("kernel".into(), |v| v.check.clone()), class })
     }
+}
+
+/// The last event on the host itself before a line acted, if its draw had waited for such a word. `outcome`
+/// is of a run with the whole trace, whose load began at `from`.
+pub fn waited(outcome: &Outcome, line: &Fired, from: Time) -> Option<When> {
+    let (word, _) = line.trigger.split_once(" #")?;
+    let before = |host: &String| {
+        let facts = outcome.trace.iter().filter(|l| l.word == word && l.host == *host);
+        let moments = outcome.moments.iter().filter(|m| m.2 == word && m.1 == *host);
+        let all = facts.map(|l| l.at).chain(moments.map(|m| m.0));
+        let all: Vec<Time> = all.filter(|at| (from..=line.at).contains(at)).collect();
+        all.last().map(|at| (*at, all.len() as u64, host.clone()))
+    };
+    let (at, nth, on) = line.hosts.iter().filter_map(before).max()?;
+    Some(When::Event { word: word.to_string(), on: Some(on), nth, after: line.at - at })
 }
 
 /// A plan and the interleaving under which it runs.
@@ -110,8 +125,9 @@ pub fn shrink(start: Seen, judge: &mut dyn Judge) -> Seen {
         work.weaves = 1;
         if improved || goal == GOAL {
             work.step("calm weather", Work::calm);
-            work.step("rounder numbers", Work::narrow);
+            // A line whose time was rounded acts no longer where its event was.
             work.step("events for times", Work::wait);
+            work.step("rounder numbers", Work::narrow);
         }
     }
     work.best

@@ -4,7 +4,7 @@
 
 use super::Work;
 use crate::Time;
-use crate::plan::{Fired, Plan, simpler};
+use crate::plan::{Fired, Plan, When, simpler};
 
 /// Times are rounded to these, the coarsest first: from 1 s to 1 us.
 const STEPS: [Time; 7] =
@@ -32,8 +32,7 @@ impl Work<'_> {
             improved |= self.fewer_survivors(i);
             improved |= self.shorter(i);
             improved |= self.parameters(i);
-            let at = |line: &mut Fired, ns| moved(line, ns);
-            improved |= self.changed(i, |line| rounder(line.at).collect(), at);
+            improved |= self.rounded(i);
         }
         if let Some(load) = self.plan().load {
             let plan = self.plan();
@@ -41,6 +40,22 @@ impl Work<'_> {
             improved |= self.first(plans.collect()).is_some();
         }
         improved
+    }
+
+    /// A rounder time, or a rounder delay after the event that a line waits for: its time says nothing then.
+    fn rounded(&mut self, i: usize) -> bool {
+        let values = |line: &Fired| match line.when {
+            Some(When::Event { after, .. }) if after > 0 => {
+                std::iter::once(0).chain(rounder(after)).collect()
+            }
+            Some(_) => Vec::new(),
+            None => rounder(line.at).collect(),
+        };
+        let put = |line: &mut Fired, ns| match &mut line.when {
+            Some(When::Event { after, .. }) => *after = ns,
+            _ => moved(line, ns),
+        };
+        self.changed(i, values, put)
     }
 
     /// The first of the values of a line under which the plan fails.
@@ -60,17 +75,20 @@ impl Work<'_> {
         !self.spent && self.first(plans).is_some()
     }
 
-    /// All lines act sooner, so that nobody waits for the first.
+    /// All lines with a time act sooner, so that nobody waits for the first.
     fn sooner(&mut self) -> bool {
         let mut improved = false;
         for _ in 0..HALVINGS {
             let plan = self.plan();
-            let Some(first) = plan.exact.iter().map(|line| line.at).min() else { break };
+            let timed = |line: &&Fired| line.when.is_none();
+            let first = plan.exact.iter().filter(timed).map(|line| line.at).min();
+            let Some(first) = first else { break };
             let start = self.best.virtual_ns.saturating_sub(self.best.load).min(first);
             let plans = [8, 6, 4, 2].map(|n| {
                 let mut plan = plan.clone();
                 let by = (first - start) / 8 * n;
-                plan.exact.iter_mut().for_each(|line| moved(line, line.at - by));
+                let timed = plan.exact.iter_mut().filter(|line| line.when.is_none());
+                timed.for_each(|line| moved(line, line.at - by));
                 (by >= STEPS[2]).then_some(plan)
             });
             if self.spent || self.first(plans.into_iter().flatten().collect()).is_none() {

@@ -116,6 +116,56 @@ proptest! {
     }
 }
 
+/// Under weave 0 the plan fails however it is written; under others only if its line waits for an event.
+struct Weaves;
+
+const AFTER: Time = 1_234_567;
+
+impl Judge for Weaves {
+    fn width(&self) -> usize {
+        2
+    }
+
+    fn judge(&mut self, cases: &[Case]) -> Option<Vec<Option<Seen>>> {
+        let fails = |case: &Case| match case.plan.exact.as_slice() {
+            [line] => case.weave == 0 || line.when.is_some(),
+            _ => false,
+        };
+        let seen = |case: &Case| {
+            fails(case).then(|| Seen {
+                case: case.clone(),
+                load: case.plan.load.unwrap_or(1_000_000_000),
+                virtual_ns: 2_000_000_000,
+                ..Seen::default()
+            })
+        };
+        Some(cases.iter().map(seen).collect())
+    }
+
+    fn events(&mut self, case: &Case) -> Vec<(usize, When)> {
+        let outcome = |line: &Fired| {
+            let (word, on) = (line.trigger.split_once(" #")?.0.to_string(), Some("n2".to_string()));
+            Some(When::Event { word, on, nth: 3, after: AFTER })
+        };
+        let lines = case.plan.exact.iter().enumerate();
+        lines.filter_map(|(i, line)| Some((i, outcome(line)?))).collect()
+    }
+
+    fn improved(&mut self, _: &'static str, _: &Seen) {}
+}
+
+#[test]
+fn events_are_tried_while_a_line_still_knows_what_it_waited_for() {
+    let trigger = "synced #3 + 1.234 ms (on n2)".to_string();
+    let plan = Plan { exact: vec![Fired { trigger, ..line(0) }], ..Plan::default() };
+    let case = Case { plan, weave: 0 };
+    let start = Seen { case, load: 1_000_000_000, virtual_ns: 2_000_000_000, ..Seen::default() };
+    let best = shrink(start, &mut Weaves);
+    let (word, on) = ("synced".to_string(), Some("n2".to_string()));
+    let when = When::Event { word, on, nth: 3, after: 0 };
+    assert_eq!(best.case.plan.exact[0].when, Some(when), "an event, and then a rounder delay");
+}
+
 #[test]
 fn a_plan_that_is_stuck_goes_on_under_another_weave() {
     let all = ops(40);

@@ -1,6 +1,7 @@
 //! Moments that a trigger can wait for and that are no facts: a sync of a file or of the folder has
 //! completed, a file was renamed. There are thousands of them in a run and no check wants them, so they are
-//! counted here and only while a trigger listens; to everybody else they cost a branch.
+//! counted here and only while a trigger listens; to everybody else they cost a branch. A run with a whole
+//! trace writes them down beside it, for `shrink` looks there for an event that says when a fault acts.
 //!
 //! A line that waits for a sync with no delay acts after the disk has done it and before the node learns of
 //! it. Replayed from an artifact it is due at that time, and what completes then comes before it: acts of
@@ -32,25 +33,40 @@ impl Moment {
     }
 }
 
-/// Triggers that listen for moments. The plan's own, so they are there during the load only.
+/// Triggers that listen for moments: the plan's own, so they are there during the load only. And moments
+/// that are written down, if the run has a whole trace.
 #[derive(Debug, Default)]
-pub(crate) struct Moments(Vec<Trigger>);
+pub(crate) struct Moments {
+    listening: Vec<Trigger>,
+    /// From when delays count, host, moment.
+    seen: Option<Vec<(Time, usize, Moment)>>,
+}
 
 impl Moments {
+    /// Writes moments down from now on.
+    pub fn record(&mut self) {
+        self.seen = Some(Vec::new());
+    }
+
+    /// What was written down: from when delays count, host, word.
+    pub fn seen(&self) -> impl Iterator<Item = (Time, usize, &'static str)> {
+        self.seen.iter().flatten().map(|(at, host, moment)| (*at, *host, moment.word()))
+    }
+
     /// A line of the plan listens.
     pub fn listen(&mut self, trigger: Trigger) {
-        self.0.push(trigger);
+        self.listening.push(trigger);
     }
 
     /// Nobody listens any more.
     pub fn clear(&mut self) {
-        self.0.clear();
+        self.listening.clear();
     }
 
     /// Who acts on that moment: (line, delay). They listen no more.
     fn due(&mut self, moment: Moment, host: usize) -> Vec<(usize, Time)> {
         let mut due = Vec::new();
-        self.0.retain_mut(|trigger| {
+        self.listening.retain_mut(|trigger| {
             let here = trigger.on.is_none_or(|on| on == host);
             if !here || trigger.word != moment.word() {
                 return true;
@@ -68,10 +84,13 @@ impl Moments {
 impl World {
     /// Something happened on a host's disk.
     pub(super) fn moment(&mut self, moment: Moment, host: usize) {
-        if self.moments.0.is_empty() {
+        if self.moments.listening.is_empty() && self.moments.seen.is_none() {
             return;
         }
         let from = self.now() + u64::from(moment == Moment::Renamed);
+        if let Some(seen) = &mut self.moments.seen {
+            seen.push((from, host, moment));
+        }
         for (line, after) in self.moments.due(moment, host) {
             self.schedule(from + after, Due::Fire { line, there: Some(host) });
         }
@@ -103,6 +122,6 @@ mod tests {
         assert_eq!(moments.due(Moment::Synced, 1), [(0, 7), (1, 7)]);
         assert_eq!(moments.due(Moment::Synced, 1), []);
         assert_eq!(moments.due(Moment::Renamed, 0), [(2, 7)]);
-        assert!(moments.0.is_empty());
+        assert!(moments.listening.is_empty());
     }
 }
