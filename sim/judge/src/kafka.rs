@@ -1,23 +1,17 @@
-//! Anomalies of partitions that clients send to and poll, as Jepsen's kafka workload names them. All are
+//! Anomalies of partitions that clients send to and poll, as Jepsen's `jepsen.tests.kafka` names them. All are
 //! judged against what anybody saw: for each partition the offsets that an acknowledged send or
 //! a poll named, in order. Offsets that nobody named are no gaps, for brokers use some up themselves.
 //!
-//! - `inconsistent-offsets`: one offset held two values. `duplicate`: one value stood at two offsets.
-//! - `nonmonotonic-send`: a client's later send came to a lower offset, or the same.
-//! - `nonmonotonic-poll`, `poll-skip`: within a poll, or from a client's poll to its next one that brings
-//!   something of the partition, records went back (or stood), or passed over an offset that is known.
-//!   What a poll of unknown outcome brought, its answer took along: until the client's next poll that brings
-//!   something of the partition nothing counts as passed over, but going back is still wrong.
-//! - `lost-write`: an acknowledged send that no poll brought, below an offset of its partition that one did.
-//! - `unseen`: an acknowledged send that no poll brought, above all that were. As in Jepsen that is an
-//!   error too: a history is expected to end with polls that drain its partitions.
+//! `inconsistent-offsets`: one offset held two values. `duplicate`: one value stood at two offsets.
+//! `nonmonotonic-send`: a client's later send came to a lower offset, or the same. `nonmonotonic-poll`,
+//! `poll-skip`: within a poll, or from a client's poll to its next that brings something of the partition,
+//! records went back (or stood), or passed over a known offset; nothing is passed over across a poll of that
+//! client whose answer is lost. `lost-write`: an acknowledged send that no poll brought, below an offset that
+//! one did. `unseen`: one above all that were; a history should end with polls that drain its partitions.
 //!
-//! An anomaly is dated by the return that makes it certain: of two facts that clash the later one; for
-//! a lost write the first of poll and acknowledgement after which it was passed over; for an unseen one the
-//! last return. `op` names the operation that an anomaly is about; the operation that a judgement names is
-//! for every anomaly the one whose return dates it. Cost: a sort and a few passes. Left out: transactions, rebalancing, reads of aborted
-//! sends. Source: Jepsen,
-//! `jepsen.tests.kafka`.
+//! An anomaly is dated by the return that makes it certain (of two facts that clash the later one, for
+//! `unseen` the last), and a judgement names the operation that returns there. Left out: transactions,
+//! rebalancing, reads of aborted sends. Cost: a sort and a few passes.
 
 use std::collections::BTreeMap;
 

@@ -14,7 +14,7 @@ impl Search<'_> {
         let plan = self.plan;
         let fits = |path: usize| plan.paths[path].continues(state);
         if plan.mixed {
-            self.cost += plan.paths.len() as u64 / 2;
+            self.cost += plan.paths.len() as u64;
             return (0..plan.paths.len()).all(|path| {
                 self.readers[path] == 0
                     || (self.bases[path] > 0 || fits(path)) && self.leads(path, state)
