@@ -8,7 +8,7 @@
 //! sweep is then `unknown` (exit 6) unless something worse was found.
 
 use std::collections::btree_map::Entry;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use clap::{Args, CommandFactory, FromArgMatches};
@@ -58,6 +58,11 @@ struct Union {
 /// Puts the folders together, and sums them up.
 pub fn merge(session: &Session, args: &Merge) -> Result<i32, Failure> {
     let begun = Instant::now();
+    let place = |dir: &Path| std::fs::canonicalize(dir).unwrap_or_else(|_| dir.to_path_buf());
+    if args.dirs.iter().any(|dir| place(dir) == place(&args.out)) {
+        let text = format!("{}: --out is one of the folders to merge", args.out.display());
+        return Err(Failure::usage(text));
+    }
     let union = union(args)?;
     let sweep = asked(&union.envelope)?;
     let scenario = session.scenario(&sweep.scenario, &sweep.changes.sets)?;

@@ -176,8 +176,13 @@ pub fn worst(codes: impl IntoIterator<Item = i32>) -> i32 {
     codes.into_iter().filter(|c| *c != exit::OK).min().unwrap_or(exit::OK)
 }
 
-/// Writes a file so that nobody ever sees half of it.
+/// Writes a file so that nobody ever sees half of it. What a link stands for is written and not the link,
+/// and what is no file, a device or a pipe, is written to and not replaced.
 pub fn write_whole(path: &Path, text: &str) -> Result<(), Failure> {
+    let path = &fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
+    if fs::metadata(path).is_ok_and(|there| !there.is_file()) {
+        return fs::write(path, text).map_err(|e| Failure::io(path, &e));
+    }
     let mut name = path.as_os_str().to_os_string();
     name.push(format!(".{}.tmp", std::process::id()));
     let partial = PathBuf::from(name);
@@ -191,6 +196,21 @@ pub fn write_whole(path: &Path, text: &str) -> Result<(), Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn links_and_devices_stay_what_they_are() {
+        let dir = std::env::temp_dir().join(format!("wavetank-write-{}", std::process::id()));
+        fs::create_dir_all(&dir).unwrap();
+        let (file, link) = (dir.join("file"), dir.join("link"));
+        fs::write(&file, "old").unwrap();
+        std::os::unix::fs::symlink(&file, &link).unwrap();
+        write_whole(&link, "new").unwrap();
+        assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+        assert_eq!(fs::read_to_string(&file).unwrap(), "new");
+        write_whole(Path::new("/dev/null"), "gone").unwrap();
+        assert!(!fs::metadata("/dev/null").unwrap().is_file());
+        fs::remove_dir_all(&dir).unwrap();
+    }
 
     #[test]
     fn the_lowest_failure_wins() {

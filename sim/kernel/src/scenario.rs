@@ -2,12 +2,14 @@
 //! registry and every value against its allowed range, and remembers where each value came from.
 //! All problems of a file are reported at once, each with its place.
 
+mod storm;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use host::settings::{Field, Text, nearest};
-use host::unit::{Ratio, Size, parse_duration, parse_size, parse_span};
+use host::unit::{Ratio, Size, parse_duration, parse_size};
 
 use crate::check::{Measure, Unit};
 use crate::doc::{Doc, Effective, Problem, Reader, Value};
@@ -65,37 +67,6 @@ host::settings! {
         share: Ratio = "100%";
         /// Its place among the storms of the tour; 0: it has none.
         tour: u64 = "0", "0..99";
-    }
-}
-
-host::settings! {
-    /// What `[swarm]` may say besides its list.
-    pub struct SwarmHead {
-        /// The share of seeds in which a kind of fault is off, for each kind.
-        kinds_off: Ratio = "0%";
-    }
-}
-
-host::settings! {
-    /// How many hosts may be harmed for good, so that an alarm is never a legitimate loss.
-    pub struct AtlasHead {
-        /// Hosts whose durable bytes may be destroyed such that checksums notice: a number, or `minority`.
-        damages: Text = "minority";
-        /// Hosts that may forget durable bytes without a trace.
-        forgets: u64 = "0", "0..64";
-    }
-}
-
-impl AtlasHead {
-    fn atlas(&self, nodes: u64) -> Result<Atlas, String> {
-        let nodes = nodes as usize;
-        let damages = match self.damages.0.as_str() {
-            "minority" => Atlas::minority(nodes),
-            text => text.parse().ok().filter(|n| *n <= nodes).ok_or_else(|| {
-                format!("`{text}` is not `minority`, nor a number of hosts from 0 to {nodes}")
-            })?,
-        };
-        Ok(Atlas::new(damages, self.forgets as usize))
     }
 }
 
@@ -282,7 +253,7 @@ impl Scenario {
         let cluster: Cluster = r.settings("cluster", "");
         let (config, choices) = read_config(r, registry, &cluster);
         let workloads = read_workloads(r, registry);
-        let swarm = read_swarm(r);
+        let swarm = storm::swarm(r);
         let faults = (0..doc.count("fault"))
             .filter_map(|i| FaultSpec::read(r, registry, i, cluster.hosts, &swarm))
             .collect();
@@ -290,7 +261,7 @@ impl Scenario {
         let check: CheckHead = r.settings("check", "");
         let shows = read_shows(r, registry, &checks);
         let columns = r.many("measure", "columns");
-        let atlas: AtlasHead = r.settings("atlas", "");
+        let atlas: storm::AtlasHead = r.settings("atlas", "");
         let atlas = atlas.atlas(cluster.hosts).unwrap_or_else(|why| {
             r.problem("atlas.damages", why);
             Atlas::default()
@@ -440,28 +411,6 @@ fn read_workloads(r: &mut Reader<'_>, registry: &Registry) -> Vec<Arc<dyn Worklo
         }
     }
     out
-}
-
-/// `around` names settings whose values, both ends of those that are ranges, are timeouts.
-fn read_swarm(r: &mut Reader<'_>) -> Swarm {
-    let head: SwarmHead = r.settings("swarm", "");
-    let mut around = Vec::new();
-    for key in r.many("swarm", "around") {
-        let Some(value) = r.effective.iter().find(|e| e.key == key).map(|e| e.value.clone()) else {
-            let near = nearest(&key, r.effective.iter().map(|e| e.key.as_str()));
-            let hint = near.map_or(String::new(), |k| format!("; did you mean `{k}`?"));
-            r.problem("swarm.around", format!("no value `{key}` stands above{hint}"));
-            continue;
-        };
-        match parse_span(&value) {
-            Ok(span) => around.extend([host::unit::nanos(span.min), host::unit::nanos(span.max)]),
-            Err(why) => r.problem("swarm.around", format!("`{key}`: {why}")),
-        }
-    }
-    around.retain(|timeout| *timeout > 0);
-    around.sort_unstable();
-    around.dedup();
-    Swarm { kinds_off: head.kinds_off, around }
 }
 
 fn read_checks(r: &mut Reader<'_>, registry: &Registry) -> Vec<CheckUse> {

@@ -10,6 +10,7 @@
 //! Source: Groce and others, "Swarm Testing", ISSTA 2012.
 
 use host::Rng;
+use host::settings::nearest;
 use host::unit::{Ratio, Span, nanos, parse_span};
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -53,6 +54,9 @@ impl Lasts {
                 Err("`around` which timeouts? name them: `[swarm] around = [KEY, ..]`".to_string())
             }
             AROUND => Ok(Length::Around),
+            text if nearest(text, [AROUND]).is_some() => {
+                Err(format!("`{text}` is no length of time; did you mean `{AROUND}`?"))
+            }
             text => match parse_span(text)? {
                 span if span.max > DAY => Err(format!("`{text}` is longer than a day")),
                 span => Ok(Length::Within(span)),
@@ -94,6 +98,7 @@ mod tests {
         assert!(Lasts::parse("around", &Swarm::default()).unwrap_err().contains("[swarm]"));
         assert!(Lasts::parse("around | 1ms..25h", &swarm()).unwrap_err().contains("day"));
         assert!(Lasts::parse("around|3", &swarm()).is_err());
+        assert!(Lasts::parse("arond", &swarm()).unwrap_err().contains("did you mean `around`?"));
     }
 
     #[test]
