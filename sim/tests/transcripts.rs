@@ -105,7 +105,8 @@ fn every_printed_command_runs() {
         if ["bless", "plants"].contains(&words[0].as_str())
             || words.iter().any(|w| w == "--keep" || w == "FILE.jsonl")
         {
-            // They write into the work tree, want a file or take minutes; other tests and `.ci/run` have them.
+            // They write into the work tree, want a file or take minutes; other tests and `.ci/run` have
+            // them.
             continue;
         }
         if words[0] == "sweep" {

@@ -1,6 +1,6 @@
-//! Anomalies of partitions that clients send to and poll, as Jepsen's `jepsen.tests.kafka` names them. All are
-//! judged against what anybody saw: for each partition the offsets that an acknowledged send or
-//! a poll named, in order. Offsets that nobody named are no gaps, for brokers use some up themselves.
+//! Anomalies of partitions that clients send to and poll, as Jepsen's `jepsen.tests.kafka` names them.
+//! All are judged against what anybody saw: for each partition the offsets that an acknowledged send or a
+//! poll named, in order. Offsets that nobody named are no gaps, for brokers use some up themselves.
 //!
 //! `inconsistent-offsets`: one offset held two values. `duplicate`: one value stood at two offsets.
 //! `nonmonotonic-send`: a client's later send came to a lower offset, or the same. `nonmonotonic-poll`,

@@ -1,9 +1,10 @@
 //! Several ways to search an order, each for a share of the budget, because a way that fails on one
-//! history is quick on another. Where answers depend on values being different, two cheaper questions come first. If
-//! the part cannot be explained without those answers, it cannot be with them. If an order is found although
-//! choices were dropped that might have been needed, it is an order all the same. For values that grow
-//! and are written the candidates are first tried by what pending reads found, then by their returns.
-//! Left out: clocks. A share is a number of looks at a list, so an answer is the same on every machine.
+//! history is quick on another. Where answers depend on values being different, two cheaper questions
+//! come first. If the part cannot be explained without those answers, it cannot be with them. If an order
+//! is found although choices were dropped that might have been needed, it is an order all the same. For
+//! values that grow and are written the candidates are first tried by what pending reads found, then by
+//! their returns. Left out: clocks. A share is a number of looks at a list, so an answer is the same on
+//! every machine.
 
 use crate::history::Part;
 use crate::plan::Plan;

@@ -304,20 +304,7 @@ fn judge(
     canary: (u64, u64),
 ) -> Result<Outcome, String> {
     let virtual_ns = world.now();
-    let mut measures = history.measures.clone();
-    if measures.is_empty() {
-        let view = crate::check::View { world: &world, roles: &history.roles };
-        measures = history.watches.iter().flat_map(|w| w.check.measures(&view)).collect();
-    }
-    for (name, value, unit) in [
-        ("frames", world.frames, Unit::Count),
-        ("frame_bytes", world.frame_bytes, Unit::Bytes),
-        ("device_syncs", world.device_syncs, Unit::Count),
-        ("nodes_excused", world.nodes_excused, Unit::Count),
-        ("nodes_refused", world.nodes_refused, Unit::Count),
-    ] {
-        measures.push(Measure { name, value, unit });
-    }
+    let measures = measured(&world, &history);
     let undecided = history.conclude(&world);
     let shown = symptoms(scenario, &history, &measures)?;
     // Among several the lowest exit code wins, and that of safety is the lowest.
@@ -365,6 +352,25 @@ fn judge(
         entries: world.digest.take_entries(),
         sight: report.sight,
     })
+}
+
+/// What the checks measured, and what the machinery did.
+fn measured(world: &World, history: &History) -> Vec<Measure> {
+    let mut measures = history.measures.clone();
+    if measures.is_empty() {
+        let view = crate::check::View { world, roles: &history.roles };
+        measures = history.watches.iter().flat_map(|w| w.check.measures(&view)).collect();
+    }
+    for (name, value, unit) in [
+        ("frames", world.frames, Unit::Count),
+        ("frame_bytes", world.frame_bytes, Unit::Bytes),
+        ("device_syncs", world.device_syncs, Unit::Count),
+        ("nodes_excused", world.nodes_excused, Unit::Count),
+        ("nodes_refused", world.nodes_refused, Unit::Count),
+    ] {
+        measures.push(Measure { name, value, unit });
+    }
+    measures
 }
 
 fn symptoms(

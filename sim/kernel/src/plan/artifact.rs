@@ -2,10 +2,11 @@
 //! decides whom a fault hits, when, or what survives; what else a fault draws is keyed by the line of the
 //! scenario that it came from, so it draws the same however many lines are left.
 //!
-//! An artifact that was shrunk may say more: `weather = "calm"` and `load = "1.5s"` in `[plan]`, what it keeps
-//! of the load in `[[keep]]`, and in a `[[fired]]` an event that it waits for, `when = { event = "appended",
-//! on = "n1", nth = 3, after = "1ms" }`, instead of the time `at`. A kept one says in `[expect]` what
-//! came of it, and in `[envelope]` of what it is a plan. It is an untrusted file like any other.
+//! An artifact that was shrunk may say more: `weather = "calm"` and `load = "1.5s"` in `[plan]`, what it
+//! keeps of the load in `[[keep]]`, and in a `[[fired]]` an event that it waits for, `when = { event =
+//! "appended", on = "n1", nth = 3, after = "1ms" }`, instead of the time `at`. A kept one says in
+//! `[expect]` what came of it, and in `[envelope]` of what it is a plan. It is an untrusted file like any
+//! other.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;

@@ -1,7 +1,7 @@
 //! The world of a run before anything happens in it: hosts with their cores, disks and clocks, links, and
-//! devices, as the profile says and as the seed draws what lies in a range. Clients' hosts come after those of
-//! the nodes, so that one more of them shifts nothing for the others.
-//! Left out: hosts that differ from each other in more than their clocks.
+//! devices, as the profile says and as the seed draws what lies in a range. Clients' hosts come after
+//! those of the nodes, so that one more of them shifts nothing for the others. Left out: hosts that
+//! differ from each other in more than their clocks.
 
 use host::unit::nanos;
 use host::{Addr, Member, Members, unit};

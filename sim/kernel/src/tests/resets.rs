@@ -59,7 +59,8 @@ fn a_lost_reset_is_sent_again() {
             std::future::pending().await
         }
     };
-    let text = "duration = \"1s\"\n[cluster]\nnode = \"subject\"\nhosts = 2\n[[workload]]\nkind = \"waits\"\n";
+    let text = "duration = \"1s\"\n[cluster]\nnode = \"subject\"\nhosts = 2\n\
+                [[workload]]\nkind = \"waits\"\n";
     outcome(registry(node), text, 3);
     let took = took.lock().unwrap().expect("the sender was told");
     let (least, most) = (Duration::from_millis(100), Duration::from_millis(150));
