@@ -162,7 +162,8 @@ fn garbage_costs_the_connection_only() {
         let mut bytes = head.to_vec();
         bytes.extend_from_slice(&[0xee; 9]);
         conn.write_all(&bytes).unwrap();
-        conn.shutdown(std::net::Shutdown::Write).unwrap();
+        // The node may have ended it already.
+        let _ = conn.shutdown(std::net::Shutdown::Write);
         assert!(is_over(&mut conn), "{head:?}");
     }
     block_on(async {

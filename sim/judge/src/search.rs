@@ -408,10 +408,10 @@ impl<'a> Search<'a> {
             }
             let t = &self.plan.tasks[task as usize];
             // Where nobody looks any more, appends without an answer are all alike.
-            if self.looks == 0 && !t.required && matches!(t.kind, Kind::Append { .. }) {
-                if std::mem::replace(&mut spare, true) {
-                    continue;
-                }
+            let first = self.looks == 0 && !t.required;
+            if first && matches!(t.kind, Kind::Append { .. }) && std::mem::replace(&mut spare, true)
+            {
+                continue;
             }
             // Values that nobody tells apart are one.
             let blank = !self.plan.grows
