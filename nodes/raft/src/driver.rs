@@ -213,7 +213,6 @@ pub(crate) struct Driver {
     pub(crate) known: Vec<u64>,
     pub(crate) layout: Layout,
     pub(crate) outstanding: VecDeque<Outstanding>,
-    pub(crate) ends: Vec<u64>,
     pub(crate) wal: Mailbox<Job>,
     pub(crate) apply: Mailbox<ApplyJob>,
     pub(crate) apply_jobs: Vec<ApplyJob>,
@@ -272,7 +271,7 @@ impl Driver {
         let in_time = self.ticks.at(wake_at.min(now)) - self.ticks.done;
         let missed = due - in_time;
         let late = now.since(wake_at);
-        if late > self.config.heartbeat {
+        if late > self.config.heartbeat() {
             let late_ns = host::unit::nanos(late);
             let group = self.groups.first().map_or(0, |g| g.id);
             self.host.emit(RaftEvent::ThreadLate { group, late_ns, ticks: missed });

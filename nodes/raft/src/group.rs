@@ -163,7 +163,7 @@ impl Group {
             change: None,
             farewell: None,
             patience: members::patience(config.election_timeout.max),
-            beat: config.heartbeat,
+            beat: config.heartbeat(),
             least_silence: config.election_timeout.min,
         }
     }

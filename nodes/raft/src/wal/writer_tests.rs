@@ -2,7 +2,7 @@
 //! room; and what it syncs.
 
 use super::*;
-use crate::log::{Mark, Place};
+use crate::log::Mark;
 use crate::test_arm::{TestArm, at_once};
 use crate::wal::codec::Owner;
 use crate::wal::layout::Layout;
@@ -32,10 +32,10 @@ fn batches(recovered: Recovered, count: u64) -> (Layout, Vec<Job>) {
         let entry =
             Entry { context: crate::chain::seal(&[], crc32fast::hash(&entry.data)), ..entry };
         let chain = log.append(entry);
-        layout.entry(1, &log.slot(index).expect("appended").entry, chain);
+        let place = layout.entry(1, &log.slot(index).expect("appended").entry, chain);
         layout.hard(1, &HardState { term: 1, commit: index - 1, ..HardState::default() });
-        layout.close_batch(true, Some((1, index)));
-        log.set_place(index, Place::default());
+        layout.close_batch(true);
+        log.set_place(index, place);
     }
     let jobs = std::mem::take(&mut layout.jobs);
     (layout, jobs)
