@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll, Waker};
 
 use host::arm::{
-    Arm, BoxFuture, Close, ConnId, Done, FileId, ListenerId, Op, TaskId, ThreadId, Ticket,
+    Arm, BoxFuture, Close, ConnId, Done, FileId, ListenerId, MemoryOp, Op, TaskId, ThreadId, Ticket,
 };
 use host::{Chunks, Class, Event, Host, Mono, OpenMode, TrySendError, Wall};
 
@@ -327,6 +327,10 @@ impl Arm for TestArm {
 
     fn draw_key(&self, _: &'static str, _: u64) -> [u8; 32] {
         [0; 32]
+    }
+
+    fn memory(&self, _: MemoryOp) -> io::Result<u64> {
+        Ok(0)
     }
 
     fn emit(&self, event: &dyn Event) {
