@@ -291,6 +291,9 @@ async fn replicas(
         let mut machine = machines(group);
         if mark.index > 0 {
             machine.restore(read_file(host, group, mark).await?.data)?;
+            if let Some(settling) = machine.settle() {
+                settling.await?;
+            }
         }
         let mark = if plants.applied_forgotten { log.start() } else { mark };
         let next_snapshot = rhythm.after(mark.index);
