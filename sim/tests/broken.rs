@@ -76,7 +76,7 @@ const fn case(
 const CASES: &[Case] = &[
     case("unknown_key", ("heartbeat =", "hartbeat ="), "11:12", &["hartbeat", "`heartbeat`"]),
     case("unknown_section", ("[shows]", "[show]"), "32:12", &["show.symptoms"]),
-    case("bare_duration", ("\"50ms\"", "50"), "11:13", &["heartbeat", "\"50ms\"", "1ms to 1h"]),
+    case("bare_duration", ("\"50ms\"", "50"), "11:13", &["heartbeat", "\"50ms\"", "0ns to 1h"]),
     case(
         "beyond_128_bits",
         ("\"2s\"", "\"34028236692093846346337460743176821145.9s\""),

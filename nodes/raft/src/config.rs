@@ -16,8 +16,8 @@ host::settings! {
         /// How many of the known hosts vote at first, in the order of their ids; 0 is all of them. The
         /// others belong to no group until somebody adds them. All hosts need the same.
         voters: u64 = "0", "0..64";
-        /// Time between two heartbeats of a leader.
-        heartbeat: Duration = "75ms", "1ms..1h";
+        /// Time between two heartbeats of a leader; 0 is half the lower election timeout.
+        heartbeat: Duration = "75ms", "0ns..1h";
         /// How long a follower hears no leader before it campaigns; drawn anew from this range each
         /// time.
         election_timeout: Span = "150ms..300ms", "2ms..2h";
@@ -50,8 +50,12 @@ host::settings! {
         max_append: Size = "1MB", "1KB..64MB";
         /// Size at which a new log segment file begins.
         wal_segment: Size = "8MiB", "4KiB..1GiB";
-        /// Least time between two syncs of the log; 0 syncs as soon as something waits for it.
+        /// Entries are synced at multiples of this time since boot; 0 syncs as soon as something waits
+        /// for it. Votes, terms and marks of snapshots do not wait for the cycle.
         flush_interval: Duration = "0ns", "0ns..10s";
+        /// An entry counts as held, by its leader and by whoever acknowledges it, when it is synced, or
+        /// as soon as it is written: a power loss may then take what a majority said it had.
+        ack_waits_flush: Word = "on", "on|off";
         /// A flush syncs the segment that it wrote, or every segment that the log still keeps, as
         /// stores do that keep all of them mapped.
         wal_sync: Word = "segment", "segment|kept";
@@ -79,16 +83,15 @@ impl Config {
     /// Checks what no single range can say.
     pub fn validate(&self) -> Result<(), String> {
         let span = self.election_timeout;
-        if self.heartbeat < self.tick {
-            return Err(format!(
-                "heartbeat {:?} is shorter than tick {:?}",
-                self.heartbeat, self.tick
-            ));
+        let heartbeat = self.heartbeat();
+        if heartbeat < self.tick {
+            return Err(format!("heartbeat {heartbeat:?} is shorter than tick {:?}", self.tick));
         }
-        if self.ticks(self.heartbeat) >= self.ticks(span.min) {
+        if self.ticks(heartbeat) >= self.ticks(span.min) {
             return Err(format!(
-                "heartbeat {:?} must be at least a tick shorter than the lower election timeout {:?}",
-                self.heartbeat, span.min
+                "heartbeat {heartbeat:?} must be at least a tick shorter than the lower election \
+                 timeout {:?}",
+                span.min
             ));
         }
         if self.max_append > self.max_inflight {
@@ -113,6 +116,11 @@ impl Config {
         (min, max.max(min) + 1)
     }
 
+    /// The time between two heartbeats with its default resolved.
+    pub(crate) fn heartbeat(&self) -> Duration {
+        if self.heartbeat.is_zero() { self.election_timeout.min / 2 } else { self.heartbeat }
+    }
+
     /// The request timeout with its default resolved.
     pub(crate) fn rpc_timeout(&self) -> Duration {
         if self.rpc_timeout.is_zero() { self.election_timeout.max / 2 } else { self.rpc_timeout }
@@ -130,6 +138,13 @@ mod tests {
         let mut config = Config::default();
         config.set("heartbeat", "150ms").unwrap();
         assert!(config.validate().unwrap_err().contains("heartbeat"));
+        let mut config = Config::default();
+        config.set("heartbeat", "0ns").unwrap();
+        config.set("election_timeout", "12ms..24ms").unwrap();
+        config.validate().unwrap();
+        assert_eq!(config.heartbeat(), Duration::from_millis(6));
+        config.set("tick", "10ms").unwrap();
+        assert!(config.validate().unwrap_err().contains("heartbeat 6ms is shorter than tick"));
         let mut config = Config::default();
         config.set("max_append", "8MB").unwrap();
         assert!(config.validate().unwrap_err().contains("max_append"));

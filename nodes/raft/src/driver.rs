@@ -68,6 +68,8 @@ pub(crate) enum Input {
     },
     /// All batches up to this one are durable.
     Persisted(u64),
+    /// All batches up to this one are written and, without `ack_waits_flush`, count as held.
+    Written(u64),
     Applied {
         group: u32,
         index: u64,
@@ -213,7 +215,6 @@ pub(crate) struct Driver {
     pub(crate) known: Vec<u64>,
     pub(crate) layout: Layout,
     pub(crate) outstanding: VecDeque<Outstanding>,
-    pub(crate) ends: Vec<u64>,
     pub(crate) wal: Mailbox<Job>,
     pub(crate) apply: Mailbox<ApplyJob>,
     pub(crate) apply_jobs: Vec<ApplyJob>,
@@ -272,7 +273,7 @@ impl Driver {
         let in_time = self.ticks.at(wake_at.min(now)) - self.ticks.done;
         let missed = due - in_time;
         let late = now.since(wake_at);
-        if late > self.config.heartbeat {
+        if late > self.config.heartbeat() {
             let late_ns = host::unit::nanos(late);
             let group = self.groups.first().map_or(0, |g| g.id);
             self.host.emit(RaftEvent::ThreadLate { group, late_ns, ticks: missed });
@@ -336,6 +337,7 @@ impl Driver {
                 }
                 Input::Change { group, target, reply } => self.change(now, group, target, reply),
                 Input::Persisted(seq) => self.persisted(seq),
+                Input::Written(seq) => self.written(seq),
                 Input::Applied { group, index } => self.applied(group, index),
                 Input::SnapshotTaken(taken) => self.snapshot_taken(taken),
                 Input::SnapshotFailed { group } => {

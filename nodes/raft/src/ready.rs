@@ -11,10 +11,10 @@ use raft::eraftpb::{Message, MessageType};
 use crate::apply::{ApplyJob, lock};
 use crate::driver::{Ack, Completes, Driver, Outstanding};
 use crate::event::RaftEvent;
-use crate::log::{Mark, Place, snapshot_mark};
+use crate::log::{Mark, snapshot_mark};
 use crate::members::{Membership, is_change};
 use crate::snapshot::take::{TakeJob, Taken};
-use crate::wal::layout::Change;
+use crate::wal::layout::{Change, Sync};
 
 impl Driver {
     /// Carries out Readies of one group until there is none.
@@ -99,7 +99,6 @@ impl Driver {
         if let Some((first, _, term)) = range {
             group.overwritten(first, term);
         }
-        self.ends.clear();
         let mut changes = Vec::new();
         for entry in entries {
             if is_change(&entry) {
@@ -108,13 +107,18 @@ impl Driver {
             let index = entry.index;
             let chain = group.raw.mut_store().append(entry);
             let slot = group.raw.store().slot(index).expect("appended above");
-            self.layout.entry(id, &slot.entry, chain);
-            self.ends.push(self.layout.batch_len());
+            let place = self.layout.entry(id, &slot.entry, chain);
+            group.raw.mut_store().set_place(index, place);
         }
         let commits = self.plants.neutral_commit_synced && ready.hs().is_some();
-        let mut must_sync = ready.must_sync() || commits;
+        let must_sync = ready.must_sync() || commits;
+        let mut sync = if must_sync { Sync::Cycle } else { Sync::Later };
         let has_body = range.is_some() || installed.is_some();
         if let Some(hard) = ready.hs() {
+            let known = group.raw.store().hard();
+            if must_sync && (hard.term, hard.vote) != (known.term, known.vote) {
+                sync = Sync::Now;
+            }
             group.raw.mut_store().set_hard(hard.clone());
             group.commit_unwritten = true;
         }
@@ -122,17 +126,20 @@ impl Driver {
             return false;
         }
         if self.plants.hardstate_without_sync && !has_body {
-            must_sync = false;
+            sync = Sync::Later;
+        }
+        if installed.is_some() {
+            sync = Sync::Now;
         }
         self.write_hard(at);
-        let change = self.close_batch(id, must_sync, range.map(|r| r.1), at);
+        self.layout.close_batch(sync);
         if let Some((first, last, term_last)) = range {
             let chain_last = self.groups[at].raw.store().mark(last).expect("appended above").chain;
             let event = RaftEvent::Appended { group: id, first, last, term_last, chain_last };
             self.host.emit(event);
             self.groups[at].appended_changes(&self.host, &changes);
         }
-        self.rolled(change);
+        self.rolled();
         true
     }
 
@@ -147,21 +154,8 @@ impl Driver {
         group.commit_unwritten = false;
     }
 
-    /// Gives the batch its place, and its entries theirs.
-    fn close_batch(&mut self, id: u32, sync: bool, last: Option<u64>, at: usize) -> Option<Change> {
-        let (_, begin, change) = self.layout.close_batch(sync, last.map(|l| (id, l)));
-        if let Some(last) = last {
-            let first = last + 1 - self.ends.len() as u64;
-            let store = self.groups[at].raw.mut_store();
-            for (index, end) in (first..).zip(&self.ends) {
-                store.set_place(index, Place { segment: begin.segment, end: begin.end + end });
-            }
-        }
-        change
-    }
-
-    fn rolled(&self, change: Option<Change>) {
-        if let Some(Change { segment, segments, bytes }) = change {
+    fn rolled(&mut self) {
+        for Change { segment, segments, bytes } in self.layout.begun.drain(..) {
             let bytes_total = bytes;
             self.host.emit(RaftEvent::WalRolled { group: 0, segment, segments, bytes_total });
         }
@@ -171,9 +165,8 @@ impl Driver {
     pub(crate) fn write_commit(&mut self, at: usize) {
         if self.groups[at].commit_unwritten {
             self.write_hard(at);
-            let id = self.groups[at].id;
-            let change = self.close_batch(id, false, None, at);
-            self.rolled(change);
+            self.layout.close_batch(Sync::Later);
+            self.rolled();
         }
     }
 
@@ -253,6 +246,11 @@ impl Driver {
     /// Everything up to batch `seq` is durable.
     pub(crate) fn persisted(&mut self, seq: u64) {
         self.layout.persisted(seq);
+        self.written(seq);
+    }
+
+    /// Everything up to batch `seq` counts as held.
+    pub(crate) fn written(&mut self, seq: u64) {
         while self.outstanding.front().is_some_and(|o| o.seq <= seq) {
             let done = self.outstanding.pop_front().expect("looked at above");
             self.groups[done.group].outstanding -= 1;
@@ -295,8 +293,8 @@ impl Driver {
             return;
         }
         self.layout.mark(taken.group, taken.mark, &taken.conf);
-        let change = self.close_batch(taken.group, true, None, at);
-        self.rolled(change);
+        self.layout.close_batch(Sync::Now);
+        self.rolled();
         let seq = self.layout.seq();
         self.groups[at].outstanding += 1;
         let completes = Completes::Mark(taken);

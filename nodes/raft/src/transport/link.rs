@@ -204,12 +204,14 @@ fn wake(mut inner: MutexGuard<'_, Inner>) {
     }
 }
 
-/// The link's task: dials, serves the connection until it breaks, and begins again.
+/// The link's task: dials, also before there is anything to say, serves the connection until it
+/// breaks, and begins again.
 pub(crate) async fn run(link: Link, config: LinkConfig) {
-    let mut pause = FIRST_PAUSE;
+    let first = FIRST_PAUSE.min(config.pause_max);
+    let mut pause = first;
     loop {
         if let Ok((tx, rx)) = dial(&config).await {
-            pause = FIRST_PAUSE;
+            pause = first;
             match config.rpc_timeout {
                 None => stream(&link, tx, rx).await,
                 Some(within) => request(&link, &config, within, tx, rx).await,

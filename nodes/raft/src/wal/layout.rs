@@ -1,8 +1,9 @@
 //! Where batches go. The consensus loop encodes records and assigns them their place in a segment
 //! file before the writer has seen them, so a promise can name the byte up to which the file must
-//! be durable. A batch never spans two segments. Each segment begins with copies of every group's
-//! hard state and snapshot mark, so that all segments before it can be removed once their entries
-//! lie behind snapshots.
+//! be durable. A record that does not fit begins a new segment, so segments keep to their limit
+//! unless one record alone is larger; what stood before it is a batch of its own. Each segment begins
+//! with copies of every group's hard state and snapshot mark, so that all segments before it can be
+//! removed once their entries lie behind snapshots.
 //!
 //! Those copies say what was said *before* the batch that begins the segment. Its own hard state
 //! may name a commit index among its own entries: repeated in front of them it would survive a
@@ -13,13 +14,24 @@ use std::collections::{BTreeMap, VecDeque};
 use host::Chunks;
 use raft::eraftpb::{ConfState, Entry, HardState};
 
-use super::codec::{Encoder, Owner};
+use super::codec::{Encoder, HEADER, Owner, encode_conf};
 use crate::log::{Mark, Place};
+
+/// When a batch is to be synced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Sync {
+    /// With the next that is.
+    Later,
+    /// When entries are.
+    Cycle,
+    /// At once: it says whom this node votes for, or what replaces the log.
+    Now,
+}
 
 /// What the writer does, in order.
 pub(crate) enum Job {
     /// Appends one batch at exactly this offset.
-    Append { segment: u64, offset: u64, data: Chunks, seq: u64, sync: bool },
+    Append { segment: u64, offset: u64, data: Chunks, seq: u64, sync: Sync },
     /// Syncs the current segment and begins the next one with these bytes.
     Roll { segment: u64, data: Chunks },
     /// Removes segments, oldest first.
@@ -47,7 +59,7 @@ enum Said {
     Mark(Mark, ConfState),
 }
 
-/// A roll or a removal, for the facts.
+/// A segment that was begun, for the facts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Change {
     pub(crate) segment: u64,
@@ -65,21 +77,19 @@ pub(crate) struct Layout {
     salt: u32,
     owner: Owner,
     encoder: Encoder,
+    /// The group and index of the batch's last entry.
+    last: Option<(u32, u64)>,
     seq: u64,
-    /// Batches that are not known to be durable: number, bytes, and whether it is synced; and the sum
+    /// Batches that are not known to be durable: number, bytes, and when it is synced; and the sum
     /// of their bytes.
-    flying: VecDeque<(u64, u64, bool)>,
+    flying: VecDeque<(u64, u64, Sync)>,
     flying_bytes: u64,
-    /// Whether this boot has begun its first segment.
-    begun: bool,
+    /// Whether this boot has begun a segment.
+    has_own: bool,
+    /// Segments that were begun and not yet stated.
+    pub(crate) begun: Vec<Change>,
     /// Jobs not yet handed to the writer.
     pub(crate) jobs: Vec<Job>,
-}
-
-/// Bytes of an entry's record.
-#[cfg(test)]
-pub(crate) fn entry_len(entry: &Entry) -> u64 {
-    (super::codec::HEADER + entry.context.len() + entry.data.len()) as u64
 }
 
 impl Layout {
@@ -99,10 +109,12 @@ impl Layout {
             salt,
             owner,
             encoder: Encoder::new(salt),
+            last: None,
             seq: 0,
             flying: VecDeque::new(),
             flying_bytes: 0,
-            begun: false,
+            has_own: false,
+            begun: Vec::new(),
             jobs: Vec::new(),
         }
     }
@@ -117,38 +129,50 @@ impl Layout {
         self.segments.iter().map(|s| s.number).collect()
     }
 
-    /// Bytes of the batch so far.
-    pub(crate) fn batch_len(&self) -> u64 {
-        self.encoder.len()
-    }
-
-    pub(crate) fn entry(&mut self, group: u32, entry: &Entry, chain: u64) {
+    /// Adds an entry to the batch, and says where it ends.
+    pub(crate) fn entry(&mut self, group: u32, entry: &Entry, chain: u64) -> Place {
+        self.make_room((entry.context.len() + entry.data.len()) as u64);
         self.encoder.entry(group, entry, chain);
+        self.last = Some((group, entry.index));
+        let segment = self.segments.back().expect("there is a current segment");
+        Place { segment: segment.number, end: segment.bytes + self.encoder.len() }
     }
 
     pub(crate) fn hard(&mut self, group: u32, hard: &HardState) {
+        self.make_room(0);
         self.encoder.hard(group, hard);
         self.said.push((group, Said::Hard(hard.clone())));
     }
 
     pub(crate) fn mark(&mut self, group: u32, mark: Mark, conf: &ConfState) {
+        self.make_room(encode_conf(conf).len() as u64);
         self.encoder.mark(group, mark, conf);
         self.said.push((group, Said::Mark(mark, conf.clone())));
     }
 
-    /// Ends the batch: it gets a number and the place where its first byte goes. Begins a segment
-    /// first if the current one is full, and says so.
-    pub(crate) fn close_batch(
-        &mut self,
-        sync: bool,
-        last: Option<(u32, u64)>,
-    ) -> (u64, Place, Option<Change>) {
+    /// Begins a segment if this boot has none yet, or if a record with so many bytes behind its header
+    /// does not fit into the current one. One without entries takes any record.
+    fn make_room(&mut self, len: u64) {
+        let (limit, batch) = (self.limit, self.encoder.len());
+        let full = |s: &Segment| {
+            let holds = self.last.is_some() || !s.last.is_empty();
+            holds && s.bytes + batch + HEADER as u64 + len > limit
+        };
+        if self.has_own && !self.segments.back().is_none_or(full) {
+            return;
+        }
+        if batch > 0 {
+            // The writer syncs a segment before it begins the next one.
+            self.close_batch(Sync::Later);
+        }
+        self.roll();
+    }
+
+    /// Ends the batch, and gives it a number.
+    pub(crate) fn close_batch(&mut self, sync: Sync) {
         let len = self.encoder.len();
         assert!(len > 0, "an empty batch has nothing to wait for");
         let data = self.encoder.finish();
-        let full = |s: &Segment| s.bytes + len > self.limit && !s.last.is_empty();
-        let rolls = !self.begun || self.segments.back().is_none_or(full);
-        let change = rolls.then(|| self.roll());
         for (group, said) in self.said.drain(..) {
             let carried = self.carried.entry(group).or_default();
             match said {
@@ -159,7 +183,7 @@ impl Layout {
         let segment = self.segments.back_mut().expect("there is a current segment");
         let (number, offset) = (segment.number, segment.bytes);
         segment.bytes += len;
-        if let Some((group, index)) = last {
+        if let Some((group, index)) = self.last.take() {
             let greatest = segment.last.entry(group).or_default();
             *greatest = index.max(*greatest);
         }
@@ -168,13 +192,13 @@ impl Layout {
         self.flying_bytes += len;
         self.encoder.set_since(self.flying_bytes);
         self.jobs.push(Job::Append { segment: number, offset, data, seq: self.seq, sync });
-        (self.seq, Place { segment: number, end: offset }, change)
     }
 
     /// The writer is through with all batches up to that one. Durable are those up to the last of them
     /// that was to be synced.
     pub(crate) fn persisted(&mut self, seq: u64) {
-        let synced = self.flying.iter().rfind(|(number, _, sync)| *sync && *number <= seq);
+        let synced =
+            self.flying.iter().rfind(|(number, _, sync)| *sync > Sync::Later && *number <= seq);
         let Some(synced) = synced.map(|(number, ..)| *number) else { return };
         while let Some((_, len, _)) = self.flying.pop_front_if(|(number, ..)| *number <= synced) {
             self.flying_bytes -= len;
@@ -182,8 +206,8 @@ impl Layout {
         self.encoder.set_since(self.flying_bytes);
     }
 
-    fn roll(&mut self) -> Change {
-        self.begun = true;
+    fn roll(&mut self) {
+        self.has_own = true;
         let number = self.segments.back().map_or(1, |s| s.number + 1);
         let mut encoder = Encoder::new(self.salt);
         encoder.segment(number, self.owner);
@@ -196,15 +220,9 @@ impl Layout {
         let bytes = encoder.len();
         self.jobs.push(Job::Roll { segment: number, data: encoder.finish() });
         self.segments.push_back(Segment { number, bytes, last: BTreeMap::new() });
-        self.change()
-    }
-
-    fn change(&self) -> Change {
-        Change {
-            segment: self.segments.back().map_or(0, |s| s.number),
-            segments: self.segments.len() as u64,
-            bytes: self.segments.iter().map(|s| s.bytes).sum(),
-        }
+        let segments = self.segments.len() as u64;
+        let bytes = self.segments.iter().map(|s| s.bytes).sum();
+        self.begun.push(Change { segment: number, segments, bytes });
     }
 
     /// Removes the oldest segments whose entries all lie behind their groups' durable snapshots.
@@ -230,6 +248,7 @@ impl Layout {
 mod tests {
     use super::super::codec::{Record, decode};
     use super::*;
+    use proptest::prelude::*;
 
     fn entry(index: u64) -> Entry {
         let mut e = Entry::default();
@@ -243,11 +262,11 @@ mod tests {
         let mut layout = Layout::new(1000, VecDeque::new(), BTreeMap::new(), 5, Owner::default());
         let mut rolled = 0;
         for index in 1..=10 {
-            layout.entry(1, &entry(index), index);
-            let (seq, place, change) = layout.close_batch(true, Some((1, index)));
-            assert_eq!(seq, index);
-            assert!(place.end + entry_len(&entry(index)) <= 1000);
-            rolled += u64::from(change.is_some());
+            let place = layout.entry(1, &entry(index), index);
+            layout.close_batch(Sync::Cycle);
+            assert_eq!(layout.seq(), index);
+            assert!(place.end <= 1000);
+            rolled += layout.begun.drain(..).count();
         }
         assert!(rolled >= 4, "{rolled} segments");
         assert_eq!(layout.compact(|_| 1), None);
@@ -263,7 +282,7 @@ mod tests {
             let hard = HardState { commit, ..HardState::default() };
             layout.entry(1, &Entry { data: vec![1; 900].into(), ..entry(commit) }, commit);
             layout.hard(1, &hard);
-            layout.close_batch(true, Some((1, commit)));
+            layout.close_batch(Sync::Cycle);
         }
         let begins = layout.jobs.iter().filter_map(|job| match job {
             Job::Roll { data, .. } => Some(data),
@@ -280,6 +299,56 @@ mod tests {
                 _ => None,
             }
         });
-        assert_eq!(commits.collect::<Vec<_>>(), [None, Some(1)]);
+        // Neither entry leaves room for the hard state behind it.
+        assert_eq!(commits.collect::<Vec<_>>(), [None, None, Some(1)]);
+    }
+
+    proptest! {
+        /// Whatever is put into batches, the jobs carry it in order, entries end where it was said, and
+        /// a segment is larger than its limit only with one entry that is too large alone.
+        #[test]
+        fn segments_keep_to_their_limit(
+            batches in prop::collection::vec(prop::collection::vec(0usize..1300, 1..9), 1..9),
+        ) {
+            let mut layout =
+                Layout::new(1000, VecDeque::new(), BTreeMap::new(), 5, Owner::default());
+            let (mut index, mut places) = (0, Vec::new());
+            for batch in batches {
+                for len in batch {
+                    index += 1;
+                    let data: bytes::Bytes = vec![1; len].into();
+                    let context = crate::chain::seal(&[], crc32fast::hash(&data));
+                    let entry = Entry { data, context, ..entry(index) };
+                    places.push((index, layout.entry(1, &entry, index)));
+                }
+                layout.hard(1, &HardState { commit: index, ..HardState::default() });
+                layout.close_batch(Sync::Cycle);
+            }
+            let mut files: BTreeMap<u64, Chunks> = BTreeMap::new();
+            for job in &layout.jobs {
+                match job {
+                    Job::Roll { segment, data } => drop(files.insert(*segment, data.clone())),
+                    Job::Append { segment, offset, data, .. } => {
+                        let file = files.get_mut(segment).expect("begun");
+                        prop_assert_eq!(file.len(), *offset);
+                        file.extend(data);
+                    }
+                    Job::Remove { .. } => {}
+                }
+            }
+            let mut found = Vec::new();
+            for (segment, file) in &files {
+                let (mut reader, mut entries) = (crate::rope::Reader::new(file), 0);
+                while let Some(record) = decode(&mut reader, 5).unwrap() {
+                    if let Record::Entry { entry, .. } = record {
+                        let end = reader.position();
+                        found.push((entry.index, Place { segment: *segment, end }));
+                        entries += 1;
+                    }
+                }
+                prop_assert!(file.len() <= 1000 || entries == 1, "{} bytes", file.len());
+            }
+            prop_assert_eq!(found, places);
+        }
     }
 }
