@@ -28,6 +28,7 @@ pub(crate) const MEASURES: &[(&str, &str)] = &[
     ),
     ("write_p99", "99 of 100 acknowledged writes took no longer than this; see write_p50."),
     ("write_max", "The slowest acknowledged write; see write_p50."),
+    ("write_mean", "The mean latency of all acknowledged writes; see write_p50."),
     ("read_p50", "Half of all reads (get, range) that were answered took no longer than this."),
     ("read_p99", "99 of 100 reads that were answered took no longer than this."),
     (
@@ -59,6 +60,7 @@ pub(crate) const MEASURES: &[(&str, &str)] = &[
     ("acks", "Operations that were acknowledged to clients."),
     ("failures", "Operations of which a client was told that they surely did not happen."),
     ("unknowns", "Operations of which no client knows whether they happened."),
+    ("writes_failed", "Writes that failed, or of which no client knows whether they happened."),
     (
         "wal_written_bytes",
         "Bytes that one node, the one with most, wrote to log files over all its boots.",
@@ -89,6 +91,30 @@ pub(crate) const MEASURES: &[(&str, &str)] = &[
     ("thread_late_count", "How often a consensus loop ran late by more than a heartbeat."),
     ("wal_segments_max", "The most files that one node's log had."),
     ("wal_bytes_max", "The most bytes that the files of one node's log had."),
+    (
+        "table_written_bytes",
+        "Bytes that one node, the one with most, wrote to its table's journal and data file. Absent \
+         where tables live in memory.",
+    ),
+    (
+        "table_bytes_max",
+        "The most bytes that the table's files of one node had; see table_written_bytes.",
+    ),
+    (
+        "disk_used_max",
+        "The most bytes that all files of one node had, looked at when a log segment begins, when a \
+         snapshot is durable, and at the end.",
+    ),
+    (
+        "batch_mean",
+        "Commands in a batch that a node proposed, on average. Absent where writes go one by one.",
+    ),
+    (
+        "log_ratio",
+        "Bytes of the values that nodes encoded for the log over bytes written to it, by the node \
+         that wrote most: above 1 the log is smaller than what clients sent. Absent where values lie \
+         in the log as they came.",
+    ),
     ("tails_lost", "Power losses that took something from a file."),
     ("lost_bytes", "Unsynced bytes that power losses took from files."),
     ("tail_cuts", "How often a node cut a torn tail off its log at its boot."),

@@ -48,6 +48,7 @@ mod snapshot_installed;
 mod snapshot_starved;
 mod snapshots;
 mod state_machine_safety;
+mod tables;
 mod tail_lost;
 mod threads;
 mod waiters_bounded;
@@ -91,6 +92,7 @@ pub fn words() -> Vec<CheckWord> {
         snapshot_starved::word(),
         snapshots::word(),
         state_machine_safety::word(),
+        tables::word(),
         tail_lost::word(),
         threads::word(),
         waiters_bounded::word(),

@@ -305,6 +305,9 @@ async fn replicas(
             let bytes = if config.restore_form.0 == "whole" { data.len() } else { BUFFER };
             let _piece = restoring(host, (group, mark.index), bytes)?;
             machine.restore(data)?;
+            if let Some(settling) = machine.settle() {
+                settling.await?;
+            }
         }
         let mark = if plants.applied_forgotten { log.start() } else { mark };
         let next = rhythm(host, config).after(mark.index);

@@ -107,6 +107,10 @@ impl Taker {
             (replica.mark.index, replica.machine.size())
         };
         self.host.emit(RaftEvent::SnapshotStarted { group, index, bytes });
+        let gathering = lock(replica).machine.gather();
+        if let Some(gathering) = gathering {
+            gathering.await?;
+        }
         let work = Work { kind: "snapshot_serialize", bytes };
         // State and index in two steps are two moments: a fuzzy snapshot, which needs a log that may
         // be applied to it twice, as ZooKeeper's; this one is said to hold what it lacks.
