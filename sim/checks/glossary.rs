@@ -9,8 +9,8 @@ pub(crate) const MEASURES: &[(&str, &str)] = &[
     (
         "needless_elections",
         "Elections after the first leader that nothing had caused: no node was down or paused and no \
-         link between nodes was cut, nor had been for a second. Slow disks, slow links and held threads \
-         excuse nothing.",
+         link between nodes was cut, nor had been for a second, nor had the last leader been lost to \
+         that. Slow disks, slow links and held threads excuse nothing.",
     ),
     ("leader_changes", "How often a node began to lead that was not the leader before."),
     (

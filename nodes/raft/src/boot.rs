@@ -27,7 +27,7 @@ use crate::transport::codec::Sums;
 use crate::transport::link::{self, Link, LinkConfig};
 use crate::wal::codec::Owner;
 use crate::wal::recover::{Defects, recover};
-use crate::wal::writer::Writer;
+use crate::wal::writer::{Acks, Cycle, Writer};
 use crate::{Raft, Shared};
 
 /// Frames are closed after this many bytes, or after one message.
@@ -172,8 +172,11 @@ fn run(
     let apply_thread = host.thread(config.apply_thread.0);
     let snapshot_thread = host.thread(config.snapshot_thread.0);
     let kept = (config.wal_sync.0 == "kept").then(|| driver.layout.segments());
-    let (jobs, times) = (&driver.wal, (config.flush_interval, config.election_timeout.max));
-    let writer = Writer::new(host, &wal_thread, times, kept, jobs, &driver.inbox);
+    let patience = config.election_timeout.max;
+    let acks = if config.ack_waits_flush.0 == "on" { Acks::Synced } else { Acks::Written };
+    let cycle = Cycle { interval: config.flush_interval, acks };
+    let writer =
+        Writer::new(host, &wal_thread, (cycle, patience), kept, &driver.wal, &driver.inbox);
     driver.writer = Some(wal_thread.spawn("raft_wal", writer.run()));
     let applier = Applier {
         host: host.clone(),

@@ -54,8 +54,12 @@ host::settings! {
         max_append: Size = "1MB", "1KB..64MB";
         /// Size at which a new log segment file begins.
         wal_segment: Size = "8MiB", "4KiB..1GiB";
-        /// Least time between two syncs of the log; 0 syncs as soon as something waits for it.
+        /// Entries are synced at multiples of this time since boot; 0 syncs as soon as something waits
+        /// for it. Votes, terms and marks of snapshots do not wait for the cycle.
         flush_interval: Duration = "0ns", "0ns..10s";
+        /// An entry counts as held, by its leader and by whoever acknowledges it, when it is synced, or
+        /// as soon as it is written: a power loss may then take what a majority said it had.
+        ack_waits_flush: Word = "on", "on|off";
         /// A flush syncs the segment that it wrote, or every segment that the log still keeps, as
         /// stores do that keep all of them mapped.
         wal_sync: Word = "segment", "segment|kept";

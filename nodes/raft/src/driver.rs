@@ -68,6 +68,8 @@ pub(crate) enum Input {
     },
     /// All batches up to this one are durable.
     Persisted(u64),
+    /// All batches up to this one are written and, without `ack_waits_flush`, count as held.
+    Written(u64),
     Applied {
         group: u32,
         index: u64,
@@ -335,6 +337,7 @@ impl Driver {
                 }
                 Input::Change { group, target, reply } => self.change(now, group, target, reply),
                 Input::Persisted(seq) => self.persisted(seq),
+                Input::Written(seq) => self.written(seq),
                 Input::Applied { group, index } => self.applied(group, index),
                 Input::SnapshotTaken(taken) => self.snapshot_taken(taken),
                 Input::SnapshotFailed { group } => {

@@ -108,6 +108,8 @@ pub(crate) struct Group {
     change: Option<Change>,
     /// How far this leader, which is to be no voter, has come with leaving.
     farewell: Option<Farewell>,
+    /// Whether entries are acknowledged before they are durable, and a power loss may take them.
+    forgetful: bool,
     /// How long new voters have to catch up.
     patience: Duration,
     /// The time between two heartbeats.
@@ -166,6 +168,7 @@ impl Group {
             membership: Membership::default(),
             change: None,
             farewell: None,
+            forgetful: config.ack_waits_flush.0 == "off",
             patience: members::patience(config.election_timeout.max),
             beat: config.heartbeat(),
             least_silence: config.election_timeout.min,

@@ -14,7 +14,7 @@ use crate::event::RaftEvent;
 use crate::log::{Mark, snapshot_mark};
 use crate::members::{Membership, is_change};
 use crate::snapshot::take::{TakeJob, Taken};
-use crate::wal::layout::Change;
+use crate::wal::layout::{Change, Sync};
 
 impl Driver {
     /// Carries out Readies of one group until there is none.
@@ -111,9 +111,14 @@ impl Driver {
             group.raw.mut_store().set_place(index, place);
         }
         let commits = self.plants.neutral_commit_synced && ready.hs().is_some();
-        let mut must_sync = ready.must_sync() || commits;
+        let must_sync = ready.must_sync() || commits;
+        let mut sync = if must_sync { Sync::Cycle } else { Sync::Later };
         let has_body = range.is_some() || installed.is_some();
         if let Some(hard) = ready.hs() {
+            let known = group.raw.store().hard();
+            if must_sync && (hard.term, hard.vote) != (known.term, known.vote) {
+                sync = Sync::Now;
+            }
             group.raw.mut_store().set_hard(hard.clone());
             group.commit_unwritten = true;
         }
@@ -121,10 +126,13 @@ impl Driver {
             return false;
         }
         if self.plants.hardstate_without_sync && !has_body {
-            must_sync = false;
+            sync = Sync::Later;
+        }
+        if installed.is_some() {
+            sync = Sync::Now;
         }
         self.write_hard(at);
-        self.layout.close_batch(must_sync);
+        self.layout.close_batch(sync);
         if let Some((first, last, term_last)) = range {
             let chain_last = self.groups[at].raw.store().mark(last).expect("appended above").chain;
             let event = RaftEvent::Appended { group: id, first, last, term_last, chain_last };
@@ -157,7 +165,7 @@ impl Driver {
     pub(crate) fn write_commit(&mut self, at: usize) {
         if self.groups[at].commit_unwritten {
             self.write_hard(at);
-            self.layout.close_batch(false);
+            self.layout.close_batch(Sync::Later);
             self.rolled();
         }
     }
@@ -238,6 +246,11 @@ impl Driver {
     /// Everything up to batch `seq` is durable.
     pub(crate) fn persisted(&mut self, seq: u64) {
         self.layout.persisted(seq);
+        self.written(seq);
+    }
+
+    /// Everything up to batch `seq` counts as held.
+    pub(crate) fn written(&mut self, seq: u64) {
         while self.outstanding.front().is_some_and(|o| o.seq <= seq) {
             let done = self.outstanding.pop_front().expect("looked at above");
             self.groups[done.group].outstanding -= 1;
@@ -280,7 +293,7 @@ impl Driver {
             return;
         }
         self.layout.mark(taken.group, taken.mark, &taken.conf);
-        self.layout.close_batch(true);
+        self.layout.close_batch(Sync::Now);
         self.rolled();
         let seq = self.layout.seq();
         self.groups[at].outstanding += 1;

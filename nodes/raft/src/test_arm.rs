@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll, Waker};
 
 use host::arm::{
-    Arm, BoxFuture, Close, ConnId, Done, FileId, ListenerId, Op, TaskId, ThreadId, Ticket,
+    Arm, BoxFuture, Close, ConnId, Done, FileId, ListenerId, MemoryOp, Op, TaskId, ThreadId, Ticket,
 };
 use host::{Chunks, Class, Event, Host, Mono, OpenMode, TrySendError, Wall};
 
@@ -35,6 +35,8 @@ struct State {
     /// Room that the end of each sleep brings.
     relief: u64,
     budget: u64,
+    /// Whether sleepers wait for `set_now` instead of making time pass.
+    still: bool,
     /// How many syncs go well before one is refused for lack of room.
     good_syncs: u64,
     said: Vec<String>,
@@ -88,6 +90,16 @@ impl TestArm {
     pub(crate) fn with_good_syncs(self, count: u64) -> TestArm {
         self.lock().0.good_syncs = count;
         self
+    }
+
+    /// Time does not pass any more by itself.
+    pub(crate) fn stand_still(&self) {
+        self.lock().0.still = true;
+    }
+
+    /// What the clock says from now on.
+    pub(crate) fn set_now(&self, now: u64) {
+        self.lock().0.now = now;
     }
 
     /// What a process that was killed leaves, or what a power loss leaves.
@@ -251,8 +263,10 @@ impl Arm for TestArm {
         let outcome = match op {
             Op::Block { .. } => Poll::Pending,
             Op::Hold { .. } => Poll::Ready(Ok(Done::Unit)),
+            Op::Sleep { until } if state.still && until.0 > state.now => Poll::Pending,
             Op::Sleep { until } => {
-                (state.now, state.room) = (until.0, state.room.saturating_add(state.relief));
+                (state.now, state.room) =
+                    (until.0.max(state.now), state.room.saturating_add(state.relief));
                 Poll::Ready(Ok(Done::Unit))
             }
             _ if state.budget == 0 => Poll::Pending,
@@ -313,6 +327,10 @@ impl Arm for TestArm {
 
     fn draw_key(&self, _: &'static str, _: u64) -> [u8; 32] {
         [0; 32]
+    }
+
+    fn memory(&self, _: MemoryOp) -> io::Result<u64> {
+        Ok(0)
     }
 
     fn emit(&self, event: &dyn Event) {

@@ -25,6 +25,8 @@ pub type ListenerId = u64;
 pub type ThreadId = u32;
 /// Names a spawned task.
 pub type TaskId = u64;
+/// Names a claim on memory.
+pub type ClaimId = u64;
 /// A task as the arm takes it.
 pub type BoxFuture = Pin<Box<dyn Future<Output = ()> + Send + 'static>>;
 
@@ -111,6 +113,8 @@ pub enum Op {
     Stopping,
     /// Completes when the task has ended; `Done::Unit`.
     Join { task: TaskId },
+    /// Collects what nobody claims; `Done::Unit`.
+    Collect,
 }
 
 /// What an operation came to.
@@ -130,6 +134,22 @@ pub enum Done {
     Names(Vec<String>),
     /// A connection and the name of its other end.
     Conn(ConnId, String),
+}
+
+/// A request about memory, answered at once. The fields are those of the handle's method of the same name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum MemoryOp {
+    /// The answer is the claim.
+    Claim { what: &'static str, bytes: u64 },
+    /// The answer means nothing.
+    Resize { claim: ClaimId, bytes: u64 },
+    /// The answer means nothing.
+    Release { claim: ClaimId },
+    /// The answer means nothing.
+    Allocate { what: &'static str, bytes: u64 },
+    /// The answer is how many bytes the process holds.
+    Used,
 }
 
 /// How a connection end is given up.
@@ -176,6 +196,9 @@ pub trait Arm: Send + Sync + 'static {
     fn close_listener(&self, listener: ListenerId);
     /// The key of a random stream.
     fn draw_key(&self, stream: &'static str, key: u64) -> [u8; 32];
+    /// Claims memory, gives it up, or asks how much is held; nothing happens once the boot is over. What
+    /// does not fit is an error of kind `OutOfMemory`.
+    fn memory(&self, op: MemoryOp) -> io::Result<u64>;
     /// Records a fact.
     fn emit(&self, event: &dyn Event);
     /// Whether a defect is planted.

@@ -13,6 +13,7 @@
 
 mod disk;
 mod life;
+mod memory;
 mod net;
 mod time;
 
@@ -108,11 +109,14 @@ cases! {
     time::a_held_thread_polls_nobody_else,
     time::a_blocked_thread_polls_nobody_else,
     time::a_block_outlasts_a_run_in_it,
+    memory::claims_count_and_go,
+    memory::a_collection_leaves_what_is_claimed,
     life::tasks_can_be_joined,
     life::tasks_can_be_cancelled,
     life::random_streams_differ,
     life::stopping_is_told_and_remembered,
     life::a_new_boot_keeps_the_disk_and_nothing_else,
+    memory::claims_of_an_ended_boot_do_nothing,
     life::a_panic_stays_in_its_host,
 }
 

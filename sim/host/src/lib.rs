@@ -9,8 +9,7 @@
 //! the typed handles in this crate are thin clothes over that. Handles belong to one boot of one host:
 //! after a crash those of the old boot do nothing, also in `Drop`.
 //!
-//! Left out on purpose: memory limits and collectors (their place is a method on [`Host`]), and
-//! anything that only one arm could offer.
+//! Left out on purpose: anything that only one arm could offer.
 
 pub mod arm;
 mod chunks;
@@ -20,6 +19,7 @@ mod disk;
 pub mod doc;
 mod event;
 mod members;
+mod memory;
 mod net;
 pub mod real;
 mod rng;
@@ -36,6 +36,7 @@ pub use clock::{Alarm, Clock, Mono, Wall};
 pub use disk::{Disk, File};
 pub use event::{Event, Facts, Role, Weight};
 pub use members::{Member, Members};
+pub use memory::{Claim, Memory};
 pub use net::{Addr, Conn, Listener, Net, Receiver, Sender};
 pub use rng::Rng;
 pub use thread::{Task, Thread, Work};
@@ -81,6 +82,11 @@ impl Host {
     /// The host's clocks.
     pub fn clock(&self) -> Clock {
         Clock::new(self.arm.clone())
+    }
+
+    /// The host's memory.
+    pub fn memory(&self) -> Memory {
+        Memory::new(self.arm.clone())
     }
 
     /// A stream of random numbers. Simulated: a pure function of (seed, stream, host, boot, key), so one

@@ -15,6 +15,7 @@
 //! tasks wait until they are dropped, all others get an error.
 
 mod disk;
+mod memory;
 mod net;
 mod threads;
 
@@ -34,12 +35,13 @@ use tokio_real::sync::watch;
 use tracing::{Level, debug, enabled, info, trace, warn};
 
 use crate::arm::{
-    Arm, BoxFuture, Class, Close, ConnId, Done, FileId, ListenerId, Op, TaskId, ThreadId, Ticket,
-    TrySendError,
+    Arm, BoxFuture, Class, Close, ConnId, Done, FileId, ListenerId, MemoryOp, Op, TaskId, ThreadId,
+    Ticket, TrySendError,
 };
 use crate::{Addr, Chunks, Event, Host, Mono, Wall, Weight};
 
 use disk::Files;
+use memory::Claims;
 use net::Sockets;
 use threads::Threads;
 
@@ -123,6 +125,7 @@ impl Builder {
             origin: Instant::now(),
             over: RwLock::new(false),
             tickets: Mutex::default(),
+            claims: Mutex::default(),
             threads: Threads::new(self.name.clone(), stop.clone()),
             files: self.data_dir.map(|root| Files::open(root, io.clone())).transpose()?,
             sockets: Sockets::new(self.limits, io.clone()),
@@ -246,6 +249,7 @@ struct RealArm {
     origin: Instant,
     over: RwLock<bool>,
     tickets: Mutex<Tickets>,
+    claims: Mutex<Claims>,
     threads: Threads,
     files: Option<Files>,
     sockets: Arc<Sockets>,
@@ -268,8 +272,8 @@ impl RealArm {
                     Ok(Done::Unit)
                 }))
             }
-            // In reality the job that follows takes the time.
-            Op::Hold { .. } => Step::Ready(Ok(Done::Unit)),
+            // In reality the job that follows takes the time, and there is no collector.
+            Op::Hold { .. } | Op::Collect => Step::Ready(Ok(Done::Unit)),
             Op::Block { .. } => Step::Blocked,
             Op::Join { task } => self.threads.join(task),
             Op::Listen { .. } | Op::Accept { .. } | Op::Dial { .. } => self.sockets.start(op),
@@ -403,6 +407,13 @@ impl Arm for RealArm {
             part.copy_from_slice(&hasher.finish().to_le_bytes());
         }
         out
+    }
+
+    fn memory(&self, op: MemoryOp) -> io::Result<u64> {
+        if *self.over() {
+            return Err(boot_over());
+        }
+        locked(&self.claims).answer(op)
     }
 
     fn emit(&self, event: &dyn Event) {

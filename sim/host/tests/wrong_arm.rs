@@ -9,14 +9,15 @@ mod bench;
 
 use std::collections::{HashMap, HashSet};
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bench::Reboots;
 use host::arm::{
-    Arm, BoxFuture, Close, ConnId, Done, FileId, ListenerId, Op, OpenMode, Style, TaskId, ThreadId,
-    Ticket, TrySendError,
+    Arm, BoxFuture, Close, ConnId, Done, FileId, ListenerId, MemoryOp, Op, OpenMode, Style, TaskId,
+    ThreadId, Ticket, TrySendError,
 };
 use host::conformance::{CASES, Case, HOLD, Outcome};
 use host::{Chunks, Class, Event, Mono, Wall};
@@ -62,6 +63,9 @@ enum Wrong {
     StoppingIsNeverTold,
     StoppingIsToldUnasked,
     OldBootsLiveOn,
+    ClaimsDoNotGrow,
+    ClaimsAreKept,
+    CollectionsTakeClaims,
 }
 
 use Wrong::*;
@@ -108,6 +112,10 @@ const CAUGHT_BY: &[(Wrong, &str)] = &[
     (StoppingIsNeverTold, "stopping_is_told_and_remembered"),
     (StoppingIsToldUnasked, "stopping_is_told_and_remembered"),
     (OldBootsLiveOn, "a_new_boot_keeps_the_disk_and_nothing_else"),
+    (ClaimsDoNotGrow, "claims_count_and_go"),
+    (ClaimsAreKept, "claims_count_and_go"),
+    (CollectionsTakeClaims, "a_collection_leaves_what_is_claimed"),
+    (OldBootsLiveOn, "claims_of_an_ended_boot_do_nothing"),
 ];
 
 /// What a ticket was for, where the wrongness lies in the answer.
@@ -130,6 +138,7 @@ struct WrongArm {
     datagrams: Mutex<HashSet<ConnId>>,
     /// What an operation came to, one poll before it is told.
     late: Mutex<HashMap<Ticket, io::Result<Done>>>,
+    collected: AtomicBool,
 }
 
 impl WrongArm {
@@ -264,6 +273,7 @@ impl Arm for WrongArm {
 
     fn submit(&self, op: Op) -> Ticket {
         let note = self.note(&op);
+        self.collected.fetch_or(matches!(op, Op::Collect), Ordering::SeqCst);
         let ticket = self.right.submit(self.bend(op));
         if let Some(note) = note {
             self.asked.lock().unwrap().insert(ticket, note);
@@ -353,6 +363,17 @@ impl Arm for WrongArm {
         }
     }
 
+    fn memory(&self, op: MemoryOp) -> io::Result<u64> {
+        match (self.wrong, op) {
+            (ClaimsDoNotGrow, MemoryOp::Resize { .. }) => Ok(0),
+            (ClaimsAreKept, MemoryOp::Release { .. }) => Ok(0),
+            (CollectionsTakeClaims, MemoryOp::Used) if self.collected.load(Ordering::SeqCst) => {
+                Ok(0)
+            }
+            _ => self.right.memory(op),
+        }
+    }
+
     fn emit(&self, event: &dyn Event) {
         self.right.emit(event);
     }
@@ -371,6 +392,7 @@ fn run(case: &Case, wrong: Wrong) -> Outcome {
             held: Mutex::default(),
             datagrams: Mutex::default(),
             late: Mutex::default(),
+            collected: AtomicBool::new(false),
         })
     });
     let reboots = if wrong == OldBootsLiveOn { Reboots::Pretended } else { Reboots::Real };

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use host::arm::{
-    Arm, BoxFuture, Close, ConnId, Done, FileId, ListenerId, Op, TaskId, ThreadId, Ticket,
+    Arm, BoxFuture, Close, ConnId, Done, FileId, ListenerId, MemoryOp, Op, TaskId, ThreadId, Ticket,
 };
 use host::{Chunks, Class, Event, Mono, TrySendError, Wall};
 
@@ -70,6 +70,7 @@ impl Arm for SimArm {
             Op::Block { thread } => w.submit_block(host, thread),
             Op::Stopping => w.submit_stopping(host),
             Op::Join { task } => w.submit_join(host, task),
+            Op::Collect => w.submit_collect(host),
         }
     }
 
@@ -153,6 +154,13 @@ impl Arm for SimArm {
                 world.draws.key(stream, owner, mix(key, 0))
             }
             None => [0; 32],
+        }
+    }
+
+    fn memory(&self, op: MemoryOp) -> io::Result<u64> {
+        match self.world() {
+            Some(mut world) => world.memory(self.host, op),
+            None => Err(io::Error::other("this boot of the host has ended")),
         }
     }
 

@@ -82,6 +82,7 @@ impl Driver {
         for input in self.inbox.take_now() {
             match input {
                 Input::Persisted(seq) => self.persisted(seq),
+                Input::Written(seq) => self.written(seq),
                 Input::Failed(error) => return Err(error),
                 _ => {}
             }

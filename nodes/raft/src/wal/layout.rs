@@ -17,10 +17,21 @@ use raft::eraftpb::{ConfState, Entry, HardState};
 use super::codec::{Encoder, HEADER, Owner, encode_conf};
 use crate::log::{Mark, Place};
 
+/// When a batch is to be synced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Sync {
+    /// With the next that is.
+    Later,
+    /// When entries are.
+    Cycle,
+    /// At once: it says whom this node votes for, or what replaces the log.
+    Now,
+}
+
 /// What the writer does, in order.
 pub(crate) enum Job {
     /// Appends one batch at exactly this offset.
-    Append { segment: u64, offset: u64, data: Chunks, seq: u64, sync: bool },
+    Append { segment: u64, offset: u64, data: Chunks, seq: u64, sync: Sync },
     /// Syncs the current segment and begins the next one with these bytes.
     Roll { segment: u64, data: Chunks },
     /// Removes segments, oldest first.
@@ -69,9 +80,9 @@ pub(crate) struct Layout {
     /// The group and index of the batch's last entry.
     last: Option<(u32, u64)>,
     seq: u64,
-    /// Batches that are not known to be durable: number, bytes, and whether it is synced; and the sum
+    /// Batches that are not known to be durable: number, bytes, and when it is synced; and the sum
     /// of their bytes.
-    flying: VecDeque<(u64, u64, bool)>,
+    flying: VecDeque<(u64, u64, Sync)>,
     flying_bytes: u64,
     /// Whether this boot has begun a segment.
     has_own: bool,
@@ -152,13 +163,13 @@ impl Layout {
         }
         if batch > 0 {
             // The writer syncs a segment before it begins the next one.
-            self.close_batch(false);
+            self.close_batch(Sync::Later);
         }
         self.roll();
     }
 
     /// Ends the batch, and gives it a number.
-    pub(crate) fn close_batch(&mut self, sync: bool) {
+    pub(crate) fn close_batch(&mut self, sync: Sync) {
         let len = self.encoder.len();
         assert!(len > 0, "an empty batch has nothing to wait for");
         let data = self.encoder.finish();
@@ -186,7 +197,8 @@ impl Layout {
     /// The writer is through with all batches up to that one. Durable are those up to the last of them
     /// that was to be synced.
     pub(crate) fn persisted(&mut self, seq: u64) {
-        let synced = self.flying.iter().rfind(|(number, _, sync)| *sync && *number <= seq);
+        let synced =
+            self.flying.iter().rfind(|(number, _, sync)| *sync > Sync::Later && *number <= seq);
         let Some(synced) = synced.map(|(number, ..)| *number) else { return };
         while let Some((_, len, _)) = self.flying.pop_front_if(|(number, ..)| *number <= synced) {
             self.flying_bytes -= len;
@@ -251,7 +263,7 @@ mod tests {
         let mut rolled = 0;
         for index in 1..=10 {
             let place = layout.entry(1, &entry(index), index);
-            layout.close_batch(true);
+            layout.close_batch(Sync::Cycle);
             assert_eq!(layout.seq(), index);
             assert!(place.end <= 1000);
             rolled += layout.begun.drain(..).count();
@@ -270,7 +282,7 @@ mod tests {
             let hard = HardState { commit, ..HardState::default() };
             layout.entry(1, &Entry { data: vec![1; 900].into(), ..entry(commit) }, commit);
             layout.hard(1, &hard);
-            layout.close_batch(true);
+            layout.close_batch(Sync::Cycle);
         }
         let begins = layout.jobs.iter().filter_map(|job| match job {
             Job::Roll { data, .. } => Some(data),
@@ -310,7 +322,7 @@ mod tests {
                     places.push((index, layout.entry(1, &entry, index)));
                 }
                 layout.hard(1, &HardState { commit: index, ..HardState::default() });
-                layout.close_batch(true);
+                layout.close_batch(Sync::Cycle);
             }
             let mut files: BTreeMap<u64, Chunks> = BTreeMap::new();
             for job in &layout.jobs {

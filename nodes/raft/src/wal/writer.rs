@@ -3,6 +3,10 @@
 //! commit over all groups and over everything that arrived during the previous sync. An error of
 //! the disk ends the node: after a failed sync nobody can know what the file holds.
 //!
+//! With a cycle everything is written as it comes, and synced at the cycle's times. Where nobody waits
+//! for that, as in DotNext's log, the sync runs beside what is written meanwhile; a vote still waits
+//! for its own.
+//!
 //! Its calls hold the thread, as plain system calls do: on a thread of its own nobody notices, on
 //! the consensus thread a slow sync silences heartbeats.
 //!
@@ -13,11 +17,13 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
+use std::pin::Pin;
+use std::task::Poll;
 use std::time::Duration;
 
 use host::{Chunks, File, Host, Mono, OpenMode, Plant, Thread};
 
-use super::layout::Job;
+use super::layout::{Job, Sync};
 use super::{BEGUN, WAL};
 use crate::driver::Input;
 use crate::event::{RaftEvent, wal_file};
@@ -35,6 +41,26 @@ struct Open {
     len: u64,
 }
 
+/// When a batch that is no vote counts as held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Acks {
+    /// Once it is synced.
+    Synced,
+    /// Once it is written.
+    Written,
+}
+
+/// When the log is synced, and who waits for it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Cycle {
+    /// Between two syncs; 0: as soon as there is something.
+    pub(crate) interval: Duration,
+    pub(crate) acks: Acks,
+}
+
+/// A sync that nobody waits for: the last batch that it covers, and its outcome.
+type Flushing = (u64, Pin<Box<dyn Future<Output = io::Result<()>> + Send>>);
+
 /// A piece of a round's work, which is done or not.
 enum Step {
     Append(Chunks),
@@ -47,7 +73,17 @@ enum Step {
 pub(crate) struct Writer {
     host: Host,
     thread: Thread,
-    flush_interval: Duration,
+    cycle: Cycle,
+    /// From when on cycles count.
+    boot: Mono,
+    /// When a sync is due that is owed.
+    owed: Option<Mono>,
+    flushing: Option<Flushing>,
+    /// The last batch that was written, the last that was reported durable, and the last that was
+    /// reported at all.
+    through: u64,
+    durable: u64,
+    reported: u64,
     /// How long to wait for room before the loop is told.
     patience: Duration,
     open: Option<Open>,
@@ -80,7 +116,7 @@ impl Writer {
     pub(crate) fn new(
         host: &Host,
         thread: &Thread,
-        (flush_interval, patience): (Duration, Duration),
+        (cycle, patience): (Cycle, Duration),
         kept: Option<Vec<u64>>,
         jobs: &Mailbox<Job>,
         inbox: &Mailbox<Input>,
@@ -88,7 +124,13 @@ impl Writer {
         Writer {
             host: host.clone(),
             thread: thread.clone(),
-            flush_interval,
+            cycle,
+            boot: host.clock().now(),
+            owed: None,
+            flushing: None,
+            through: 0,
+            durable: 0,
+            reported: 0,
             patience,
             open: None,
             kept: kept.map(|kept| kept.into_iter().map(|segment| (segment, None)).collect()),
@@ -110,44 +152,108 @@ impl Writer {
     async fn serve(&mut self) -> io::Result<()> {
         let clock = self.host.clock();
         let mut round = Vec::new();
-        let mut synced_at = Mono::default();
         loop {
             round.append(&mut self.later);
-            if round.is_empty() && !self.jobs.take(&mut round).await {
+            if round.is_empty() && !self.wait(&mut round).await? {
                 break;
             }
-            let wants_sync = |j: &Job| matches!(j, Job::Append { sync: true, .. });
-            if !self.flush_interval.is_zero() && round.iter().any(wants_sync) {
-                clock.sleep_until(synced_at + self.flush_interval).await;
-                round.append(&mut self.jobs.take_now());
-            }
-            let needs_sync = round.iter().any(wants_sync);
-            let through = self.plan(&mut round);
-            if needs_sync {
+            let urgent = self.plan(&mut round) == Sync::Now;
+            let due = self.owed.is_some_and(|owed| owed <= clock.now());
+            let waits = due && (urgent || self.cycle.acks == Acks::Synced);
+            if waits {
+                self.flushed().await?;
                 self.steps.push_back(Step::Flush);
             }
             if !self.carry_out().await? {
                 return Ok(());
             }
-            if needs_sync {
-                synced_at = clock.now();
+            if waits {
+                self.owed = None;
             }
-            if through > 0 {
-                let _ = self.inbox.push(Input::Persisted(through));
+            self.report();
+            if due && !waits && self.flushing.is_none() {
+                self.owed = None;
+                self.flushing = Some((self.through, Box::pin(self.flush())));
             }
         }
+        self.flushed().await?;
         self.steps.push_back(Step::Flush);
-        self.carry_out().await.map(drop)
+        if self.carry_out().await? {
+            self.owed = None;
+            self.report();
+        }
+        Ok(())
     }
 
-    /// Turns a round into steps, with as few appends as possible; returns the last batch in it.
-    fn plan(&mut self, round: &mut Vec<Job>) -> u64 {
-        let mut through = 0;
+    /// Waits for jobs, for the time at which a sync is due, or for the end of one that is under way.
+    /// False if there will be nothing more.
+    async fn wait(&mut self, round: &mut Vec<Job>) -> io::Result<bool> {
+        if self.owed.is_none() && self.flushing.is_none() {
+            return Ok(self.jobs.take(round).await);
+        }
+        let mut alarm = self.host.clock().alarm();
+        // One sync at a time; the next one covers what this one does not.
+        alarm.set(self.owed.filter(|_| self.flushing.is_none()).unwrap_or(Mono::NEVER));
+        std::future::poll_fn(|cx| {
+            if let Some((through, flushing)) = &mut self.flushing
+                && let Poll::Ready(outcome) = flushing.as_mut().poll(cx)
+            {
+                if outcome.is_ok() {
+                    self.durable = *through;
+                    let _ = self.inbox.push(Input::Persisted(*through));
+                }
+                self.flushing = None;
+                return Poll::Ready(outcome.map(|()| true));
+            }
+            match self.jobs.poll_take(cx, round) {
+                Poll::Pending => alarm.poll_ring(cx).map(|()| Ok(true)),
+                taken => taken.map(Ok),
+            }
+        })
+        .await
+    }
+
+    /// Waits for a sync that is under way: one that failed must not be followed by one that does not.
+    async fn flushed(&mut self) -> io::Result<()> {
+        match self.flushing.take() {
+            Some((_, flushing)) => flushing.await,
+            None => Ok(()),
+        }
+    }
+
+    /// Says what counts as held.
+    fn report(&mut self) {
+        let through = self.through;
+        if self.owed.is_none() && self.flushing.is_none() {
+            if std::mem::replace(&mut self.durable, through) < through {
+                let _ = self.inbox.push(Input::Persisted(through));
+            }
+        } else if self.cycle.acks == Acks::Written && self.reported < through {
+            let _ = self.inbox.push(Input::Written(through));
+        } else {
+            return;
+        }
+        self.reported = through;
+    }
+
+    /// The first time from now on at which a cycle ends.
+    fn cycle_end(&self) -> Mono {
+        let now = self.host.clock().now();
+        match host::unit::nanos(self.cycle.interval) {
+            0 => now,
+            every => Mono(self.boot.0 + now.0.saturating_sub(self.boot.0).div_ceil(every) * every),
+        }
+    }
+
+    /// Turns a round into steps, with as few appends as possible, and notes when to sync. Returns the
+    /// most urgent sync in it.
+    fn plan(&mut self, round: &mut Vec<Job>) -> Sync {
+        let mut urgent = Sync::Later;
         let mut at = self.open.as_ref().map(|open| (open.segment, open.len));
         let mut pending = Chunks::new();
         for job in round.drain(..) {
             match job {
-                Job::Append { segment, offset, data, seq, .. } => {
+                Job::Append { segment, offset, data, seq, sync } => {
                     assert_eq!(Some((segment, offset)), at, "batches follow one another");
                     at = Some((segment, offset + data.len()));
                     if pending.is_empty() {
@@ -155,7 +261,8 @@ impl Writer {
                     } else {
                         pending.extend(&data);
                     }
-                    through = seq;
+                    self.through = seq;
+                    urgent = urgent.max(sync);
                 }
                 Job::Roll { segment, data } => {
                     at = Some((segment, data.len()));
@@ -168,7 +275,12 @@ impl Writer {
             }
         }
         self.append_later(pending);
-        through
+        match urgent {
+            Sync::Later => {}
+            Sync::Cycle => self.owed = self.owed.or_else(|| Some(self.cycle_end())),
+            Sync::Now => self.owed = Some(self.host.clock().now()),
+        }
+        urgent
     }
 
     fn append_later(&mut self, data: Chunks) {
@@ -277,7 +389,7 @@ impl Writer {
     /// durable: one that cannot be read is damaged then, and not torn.
     async fn begin(&mut self, segment: u64, data: Chunks) -> io::Result<()> {
         if let Some(open) = self.open.take_if(|open| open.segment < segment) {
-            self.sync(&open.file).await?;
+            sync(&open.file, self.ignores_errors).await?;
             if let Some(kept) = &mut self.kept {
                 let few = kept.values().flatten().count() < KEPT_OPEN;
                 kept.insert(open.segment, few.then_some(open.file));
@@ -289,32 +401,41 @@ impl Writer {
         open.len = data.len();
         let at = file.append(WAL, data).await?;
         assert_eq!(at, 0, "{} was opened afresh", wal_file(segment));
-        self.sync(&file).await?;
+        sync(&file, self.ignores_errors).await?;
         disk.rename(BEGUN, &wal_file(segment)).await?;
         disk.sync_dir().await.map_err(unsynced)
     }
 
-    /// Makes what was written durable.
-    async fn flush(&self) -> io::Result<()> {
-        let disk = self.host.disk();
-        for (segment, kept) in self.kept.iter().flatten() {
-            let file = match kept {
-                Some(file) => file.clone(),
-                None => disk.open(&wal_file(*segment), OpenMode::Existing).await?,
-            };
-            self.sync(&file).await?;
-        }
-        match &self.open {
-            Some(open) => self.sync(&open.file).await,
-            None => Ok(()),
+    /// Makes durable what is written by now.
+    fn flush(&self) -> impl Future<Output = io::Result<()>> + Send + use<> {
+        let (disk, ignores_errors) = (self.host.disk(), self.ignores_errors);
+        let kept: Vec<_> = self.kept.iter().flatten().map(|(s, f)| (*s, f.clone())).collect();
+        let open = self.open.as_ref().map(|open| open.file.clone());
+        // Beside a sync that nobody waits for segments may be removed.
+        let may_be_gone = self.cycle.acks == Acks::Written;
+        async move {
+            for (segment, file) in kept {
+                let file = match file {
+                    Some(file) => file,
+                    None => match disk.open(&wal_file(segment), OpenMode::Existing).await {
+                        Err(e) if may_be_gone && e.kind() == io::ErrorKind::NotFound => continue,
+                        opened => opened?,
+                    },
+                };
+                sync(&file, ignores_errors).await?;
+            }
+            match &open {
+                Some(file) => sync(file, ignores_errors).await,
+                None => Ok(()),
+            }
         }
     }
+}
 
-    async fn sync(&self, file: &File) -> io::Result<()> {
-        match file.sync(WAL).await {
-            Err(_) if self.ignores_errors => Ok(()),
-            outcome => outcome.map_err(unsynced),
-        }
+async fn sync(file: &File, ignores_errors: bool) -> io::Result<()> {
+    match file.sync(WAL).await {
+        Err(_) if ignores_errors => Ok(()),
+        outcome => outcome.map_err(unsynced),
     }
 }
 

@@ -5,8 +5,9 @@ use super::*;
 use crate::log::Mark;
 use crate::test_arm::{TestArm, at_once};
 use crate::wal::codec::Owner;
-use crate::wal::layout::Layout;
+use crate::wal::layout::{Layout, Sync};
 use crate::wal::recover::{Defects, Recovered, recover};
+use host::arm::Arm as _;
 use raft::eraftpb::{ConfState, Entry, HardState};
 
 const OWNER: Owner = Owner { cluster: 77, member: 1 };
@@ -34,7 +35,7 @@ fn batches(recovered: Recovered, count: u64) -> (Layout, Vec<Job>) {
         let chain = log.append(entry);
         let place = layout.entry(1, &log.slot(index).expect("appended").entry, chain);
         layout.hard(1, &HardState { term: 1, commit: index - 1, ..HardState::default() });
-        layout.close_batch(true);
+        layout.close_batch(Sync::Cycle);
         log.set_place(index, place);
     }
     let jobs = std::mem::take(&mut layout.jobs);
@@ -48,9 +49,13 @@ struct Bench {
 }
 
 fn bench(arm: &TestArm, kept: Option<Vec<u64>>) -> Bench {
+    cycled(arm, Cycle { interval: Duration::ZERO, acks: Acks::Synced }, kept)
+}
+
+fn cycled(arm: &TestArm, cycle: Cycle, kept: Option<Vec<u64>>) -> Bench {
     let (jobs, inbox, host) = (Mailbox::new(), Mailbox::new(), arm.host());
     let thread = host.thread("wal");
-    let writer = Writer::new(&host, &thread, (Duration::ZERO, Duration::MAX), kept, &jobs, &inbox);
+    let writer = Writer::new(&host, &thread, (cycle, Duration::MAX), kept, &jobs, &inbox);
     Bench { jobs, inbox, writer }
 }
 
@@ -224,4 +229,97 @@ fn a_sync_that_is_refused_for_lack_of_room_ends_the_node_and_nothing_more_is_rep
         );
     }
     assert!(refused > 5, "{refused}");
+}
+
+const CYCLE: Duration = Duration::from_millis(100);
+
+/// What the writer reported: the batch, and whether it said that it is durable.
+fn reports(inbox: &Mailbox<Input>) -> Vec<(u64, bool)> {
+    let report = |input| match input {
+        Input::Persisted(seq) => Some((seq, true)),
+        Input::Written(seq) => Some((seq, false)),
+        Input::Failed(error) => panic!("{error}"),
+        _ => None,
+    };
+    inbox.take_now().into_iter().filter_map(report).collect()
+}
+
+/// A segment's beginning and so many batches, the last of that urgency.
+fn begun(arm: &TestArm, count: u64, last: Sync) -> Vec<Job> {
+    let mut jobs = batches(recovered(arm), count).1;
+    if let Some(Job::Append { sync, .. }) = jobs.last_mut() {
+        *sync = last;
+    }
+    jobs
+}
+
+#[test]
+fn entries_are_synced_at_multiples_of_the_cycle() {
+    let arm = TestArm::new();
+    let jobs = begun(&arm, 4, Sync::Cycle);
+    arm.set_now(1_000_000);
+    let cycle = Cycle { interval: CYCLE, acks: Acks::Synced };
+    let Bench { jobs: queue, inbox, mut writer } = cycled(&arm, cycle, None);
+    let mut at = Vec::new();
+    for job in jobs {
+        // Time passes only here and for whoever sleeps, so each batch waits for a cycle of its own.
+        arm.set_now(arm.now().0 + if at.len() == 2 { 125_000_000 } else { 1 });
+        let append = matches!(job, Job::Append { .. });
+        let _ = queue.push(job);
+        let _ = at_once(writer.serve());
+        if append {
+            at.push((reports(&inbox), arm.now().0 - 1_000_000));
+        }
+    }
+    let end = |seq, cycles: u64| (vec![(seq, true)], cycles * 100_000_000);
+    // Before the third came a segment, and both took a while.
+    assert_eq!(at, [end(1, 1), end(2, 2), end(3, 5), end(4, 6)]);
+}
+
+#[test]
+fn a_vote_waits_for_no_cycle() {
+    for acks in [Acks::Synced, Acks::Written] {
+        let arm = TestArm::new();
+        let jobs = begun(&arm, 2, Sync::Now);
+        let bench = cycled(&arm, Cycle { interval: CYCLE, acks }, None);
+        let Bench { jobs: queue, inbox, mut writer } = bench;
+        arm.set_now(7);
+        queue.push_all(&mut { jobs });
+        let _ = at_once(writer.serve());
+        assert_eq!((reports(&inbox), arm.now()), (vec![(2, true)], Mono(7)));
+        assert_eq!(recovered(&arm.after(true)).logs[&1].last(), 2);
+    }
+}
+
+#[test]
+fn where_nobody_waits_for_it_a_sync_follows_what_it_is_for() {
+    let arm = TestArm::new();
+    let jobs = begun(&arm, 2, Sync::Cycle);
+    let cycle = Cycle { interval: CYCLE, acks: Acks::Written };
+    let Bench { jobs: queue, inbox, mut writer } = cycled(&arm, cycle, None);
+    arm.set_now(7);
+    arm.stand_still();
+    queue.push_all(&mut { jobs });
+    let _ = at_once(writer.serve());
+    assert_eq!(reports(&inbox), [(2, false)], "and that is said once");
+    let last = |power_loss| recovered(&arm.after(power_loss)).logs[&1].last();
+    assert_eq!((last(false), last(true)), (2, 0));
+    let _ = at_once(writer.serve());
+    assert_eq!(reports(&inbox), []);
+    arm.set_now(100_000_000);
+    let _ = at_once(writer.serve());
+    assert_eq!(reports(&inbox), [(2, true)]);
+    assert_eq!((last(false), last(true)), (2, 2));
+}
+
+#[test]
+fn a_sync_that_nobody_waits_for_ends_the_node_if_it_fails() {
+    // One is that of the segment's beginning.
+    let arm = TestArm::new().with_good_syncs(1);
+    let jobs = begun(&arm, 2, Sync::Cycle);
+    let cycle = Cycle { interval: CYCLE, acks: Acks::Written };
+    let Bench { jobs: queue, inbox, mut writer } = cycled(&arm, cycle, None);
+    queue.push_all(&mut { jobs });
+    assert!(matches!(at_once(writer.serve()), Some(Err(_))));
+    assert_eq!(reports(&inbox), [(2, false)]);
 }

@@ -20,6 +20,7 @@ pub mod files;
 mod inode;
 pub mod latent;
 pub mod link;
+pub mod memory;
 pub mod overlaps;
 pub mod share;
 

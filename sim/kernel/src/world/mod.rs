@@ -13,6 +13,7 @@ mod closing;
 mod cuts;
 mod dial;
 mod ghosts;
+mod memory;
 mod moments;
 mod net;
 mod power;
@@ -43,6 +44,7 @@ use crate::model::atlas::Atlas;
 use crate::model::clock::HostClock;
 use crate::model::disk::{Cache, DiskLaw};
 use crate::model::files::Files;
+use crate::model::memory::Heap;
 use crate::model::overlaps::Overlaps;
 use crate::model::share::Share;
 use crate::profile::Profile;
@@ -177,6 +179,7 @@ pub(crate) struct Host {
     pub strain: Strain,
     pub files: Files,
     pub cache: Cache,
+    pub heap: Heap,
     /// Bytes that were written, by class.
     pub written: BTreeMap<&'static str, u64>,
     pub writeback_armed: bool,

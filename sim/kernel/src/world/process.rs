@@ -14,6 +14,7 @@ use std::sync::{Arc, Mutex};
 use super::{Due, Waits, World};
 use crate::Time;
 use crate::event::KernelEvent;
+use crate::model::memory::Heap;
 
 /// A task that is polled more often than this within a virtual second wakes itself.
 const LIVELOCK_POLLS: u64 = 1_000_000;
@@ -322,6 +323,7 @@ impl World {
         machine.stop_waiters.clear();
         machine.threads.clear();
         machine.open_files.clear();
+        machine.heap = Heap::default();
         machine.cpu.drop_keys(now, |_| true);
         let device = machine.device;
         self.drop_device_jobs(device, host);
