@@ -32,14 +32,24 @@ pub fn registry() -> Registry {
 }
 
 fn nodes() -> Vec<Word<Boot>> {
-    vec![node(
-        "store",
-        "A replicated configuration store on one Raft group: put and read values of up to 2 MB.",
-        store::PLANTS,
-        store::EVENTS,
-        store::Config::validate,
-        store::run,
-    )]
+    vec![
+        node(
+            "elector",
+            "Raft around nothing, without a port for clients: a node that only elects.",
+            elector::PLANTS,
+            elector::EVENTS,
+            elector::Config::validate,
+            elector::run,
+        ),
+        node(
+            "store",
+            "A replicated configuration store on one Raft group: put and read values of up to 2 MB.",
+            store::PLANTS,
+            store::EVENTS,
+            store::Config::validate,
+            store::run,
+        ),
+    ]
 }
 
 /// (name, text) of a file in a folder of `sim/`.
@@ -51,11 +61,13 @@ macro_rules! builtin {
 
 const SCENARIOS: &[Builtin] = builtin!("scenarios":
     "backoff_ends_retry_storm"
+    "cold_start_elects"
     "fsync_stall_loses_lease"
     "fsync_stall_spares_lease"
     "interval_bloats_wal"
     "interval_bounds_wal"
     "leader_crash"
+    "leader_crash_elects"
     "retry_storm_outlives_trigger"
     "short_delays_keep_leader"
     "snapshot_in_step"
@@ -72,6 +84,8 @@ const SCENARIOS: &[Builtin] = builtin!("scenarios":
 
 const PROFILES: &[Builtin] = builtin!("profiles":
     "dotnet_container"
+    "election_lan"
+    "election_wan"
     "ssd_lan"
 );
 

@@ -83,6 +83,17 @@ pub(crate) const MEASURES: &[(&str, &str)] = &[
         "lease_gap_total",
         "All the time in which no node held an unexpired lease; see lease_gap_max.",
     ),
+    (
+        "election_won",
+        "From the death of the first leader to die, or if none dies from the moment the last node has \
+         read its disk, until the next lasting leader wins: one whom a majority of the nodes then \
+         follows. Absent where there was none.",
+    ),
+    ("election_heard", "Until the first of the others follows that leader; see election_won."),
+    (
+        "elections_split",
+        "Terms before that leader's, since election_won began, in which somebody stood and nobody won.",
+    ),
     ("lease_reads", "Reads that leaders admitted under their leases, without asking anybody."),
     ("snapshots", "Snapshots that nodes took of their own state and that became durable."),
     ("snapshot_max", "The longest time from the start of a snapshot to its durability."),

@@ -20,6 +20,7 @@ mod configs;
 mod converged;
 mod disk_full_waited;
 mod election_safety;
+mod election_times;
 mod elections;
 mod exactly_once;
 mod fsync_before_ack;
@@ -65,6 +66,7 @@ pub fn words() -> Vec<CheckWord> {
         converged::word(),
         disk_full_waited::word(),
         election_safety::word(),
+        election_times::word(),
         elections::word(),
         exactly_once::word(),
         fsync_before_ack::word(),
