@@ -26,6 +26,7 @@ pub fn registry() -> Registry {
         checks: checks::words(),
         scenarios: SCENARIOS.to_vec(),
         profiles: PROFILES.to_vec(),
+        documents: DOCUMENTS.to_vec(),
         measures: checks::measures(),
         ..Registry::default()
     }
@@ -89,14 +90,20 @@ const PROFILES: &[Builtin] = builtin!("profiles":
     "ssd_lan"
 );
 
+const DOCUMENTS: &[Builtin] = builtin!("documents":
+    "002"
+);
+
 #[cfg(test)]
 mod tests {
     /// What is compiled in is what is there.
     #[test]
     fn every_file_is_in_the_table_of_contents() {
-        for (folder, listed) in
-            [("sim/scenarios", super::SCENARIOS), ("sim/profiles", super::PROFILES)]
-        {
+        for (folder, listed) in [
+            ("sim/scenarios", super::SCENARIOS),
+            ("sim/profiles", super::PROFILES),
+            ("sim/documents", super::DOCUMENTS),
+        ] {
             let dir = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
             let mut there: Vec<String> = std::fs::read_dir(dir)
                 .unwrap()

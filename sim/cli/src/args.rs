@@ -45,6 +45,9 @@ Many seeds:
   plants    Search for each planted defect, and count the seeds until it is caught
   judge     Whether histories that were recorded elsewhere are linearizable
 
+Studies:
+  reproduce What a document says beside what scenarios come to, row by row
+
 Upkeep:
   bless     Generate results/, or compare it with what would be generated
 
@@ -110,6 +113,8 @@ pub enum Command {
     Plants(Plants),
     /// Whether histories that were recorded elsewhere are linearizable.
     Judge(crate::judge::Judge),
+    /// What a document says beside what scenarios come to, row by row.
+    Reproduce(crate::reproduce::Args),
     /// Generate results/, or compare it with what would be generated.
     Bless(Bless),
     /// One run for `verify`, in a process of its own.

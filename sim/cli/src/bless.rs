@@ -2,6 +2,9 @@
 //! of seed 7 as `run` prints it, and what seeds 0 to 19 sum up to. Nothing in a file depends on wall clocks
 //! or on the machine, so `--check` may compare byte by byte; only digests are masked, for they change with
 //! every change of code. Files are never edited by hand.
+//!
+//! And `results/DOCUMENT.md` for every document that scenarios make claims of, with all its seeds; `--check`
+//! has time for the first two of them, and compares the section that they make (`document`).
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -18,6 +21,8 @@ use kernel::sweep::Job;
 
 use crate::args::{Bless, Changes};
 use crate::delta::delta;
+use crate::document;
+use crate::interrupt::Interrupt;
 use crate::progress::Progress;
 use crate::report::{Digest, Page};
 use crate::run::check_columns;
@@ -43,6 +48,8 @@ pub fn bless(session: &Session, args: &Bless) -> Result<i32, Failure> {
         all.iter().map(|name| session.scenario(name, &[])).collect::<Result<_, _>>()?;
     let (told, untold): (Vec<_>, Vec<_>) =
         all.iter().partition(|s| s.shows.is_some() || !s.columns.is_empty());
+    let interrupt = Interrupt::listen()?;
+    interrupt.last_words(|| std::process::exit(exit::INTERRUPTED));
     let mut progress = Progress::of("bless", told.len() as u64, "pages");
     progress.tick(0, 0);
     for scenario in told {
@@ -54,6 +61,15 @@ pub fn bless(session: &Session, args: &Bless) -> Result<i32, Failure> {
         progress.tick(names.len() as u64, 0);
     }
     progress.clear();
+    for name in session.library.document_names() {
+        let file = format!("{name}.md");
+        let path = dir.join(&file);
+        let known = args.check.then(|| fs::read_to_string(&path).unwrap_or_default());
+        let text = document::page(session, &name, known.as_deref(), &interrupt)?;
+        let Some(text) = text else { return Ok(exit::INTERRUPTED) };
+        differing += usize::from(put(&path, &file, &text, args)?);
+        names.insert(file);
+    }
     for scenario in untold {
         err(&format!("{}: no page, for it has neither [measure] nor [shows]\n", scenario.name));
     }
@@ -80,15 +96,17 @@ fn put(path: &Path, file: &str, text: &str, args: &Bless) -> Result<bool, Failur
     Ok(true)
 }
 
-/// Results that no scenario generates any more.
+/// Results that nothing generates any more.
 fn orphans(dir: &Path, names: &BTreeSet<String>) -> Result<usize, Failure> {
     let entries = fs::read_dir(dir).map_err(|e| Failure::io(dir, &e))?;
     let files = entries.filter_map(|e| e.ok()?.file_name().into_string().ok());
-    let mut orphans: Vec<String> =
-        files.filter(|f| f.ends_with(".txt") && !names.contains(f)).collect();
+    let mut orphans: Vec<String> = files
+        .filter(|f| f.ends_with(".txt") || f.ends_with(".md"))
+        .filter(|f| !names.contains(f))
+        .collect();
     orphans.sort();
     for file in &orphans {
-        err(&format!("results/{file}: no scenario generates it; remove it\n"));
+        err(&format!("results/{file}: nothing generates it; remove it\n"));
     }
     Ok(orphans.len())
 }

@@ -7,6 +7,8 @@
 use std::collections::BTreeSet;
 
 use host::settings::{Field, nearest};
+use kernel::claims::accept::Verdict;
+use kernel::claims::{Provenance, Role};
 use kernel::event::ClientEvent;
 use kernel::outcome::exit;
 use kernel::registry::{CheckWord, Registry};
@@ -31,6 +33,13 @@ const SELECTORS: [(&str, &str); 7] = [
     ("majority", "More than half of the hosts, drawn, as few as possible."),
     ("each", "Every live host at once."),
     ("there", "The host on which the event happened that the fault waited for."),
+];
+
+/// What rows of documents are labelled with.
+const CLAIM_WORDS: [(&str, &[(&str, &str)]); 3] = [
+    ("role of a claim", &Role::WORDS),
+    ("verdict on a claim", &Verdict::WORDS),
+    ("provenance of a document's figure", &Provenance::WORDS),
 ];
 
 /// Prints what is known about a word.
@@ -59,6 +68,7 @@ fn words(registry: &Registry) -> Vec<&str> {
     let measures = registry.measures.iter().map(|m| m.0);
     let words = nodes.chain(plants).chain(loads).chain(faults).chain(checks).chain(measures);
     let words = words.chain(registry.event_words()).chain(SELECTORS.iter().map(|s| s.0));
+    let words = words.chain(CLAIM_WORDS.iter().flat_map(|(_, words)| *words).map(|w| w.0));
     words.chain(owners(registry).into_iter().flat_map(|o| o.1).map(|f| f.name)).collect()
 }
 
@@ -167,6 +177,11 @@ fn entries(registry: &Registry, word: &str, paint: Paint) -> String {
         let about = format!("{about} A fault says it as on = \"{word}\".");
         more.push(entry("selector", word, &about, &[], paint));
     }
+    for (kind, words) in CLAIM_WORDS {
+        for (_, about) in words.iter().filter(|w| w.0 == word) {
+            more.push(entry(kind, word, about, &[], paint));
+        }
+    }
     more.extend(settings(registry, word, paint));
     let text = Some(text).filter(|t| !t.is_empty());
     text.into_iter().chain(more).collect::<Vec<_>>().join("\n")
@@ -247,6 +262,11 @@ fn scenario(s: &Scenario, paint: Paint) -> String {
         if shows.tour > 0 {
             rows.push(row(["tour", &format!("storm {}", shows.tour)]));
         }
+    }
+    let claims: Vec<String> = s.claims.rows.iter().map(|row| row.name()).collect();
+    if !claims.is_empty() {
+        let seeds = format!("{} (seeds 0..{})", claims.join(", "), s.claims.seeds);
+        rows.push(row(["claims", wrapped(&seeds, 0, 88).trim_end()]));
     }
     rows.push(vec![
         "ci".to_string(),

@@ -17,8 +17,10 @@ mod bless;
 mod cause;
 mod delta;
 mod diff;
+mod document;
 mod explain;
 mod fleet;
+mod gather;
 mod hunt;
 mod idle;
 mod interrupt;
@@ -32,9 +34,12 @@ mod plants;
 mod process;
 mod progress;
 mod report;
+mod reproduce;
 mod run;
 mod schedule;
+mod scoreboard;
 mod seeds;
+mod sensitivity;
 mod session;
 mod show;
 mod shrink;
@@ -91,6 +96,7 @@ fn dispatch(session: &Session, command: Command) -> Result<i32, Failure> {
         Command::Merge(args) => merge::merge(session, &args),
         Command::Judge(args) => judge::judge(&args),
         Command::Plants(args) => plants::plants(session, &args),
+        Command::Reproduce(args) => reproduce::reproduce(session, &args),
         Command::Bless(args) => bless::bless(session, &args),
         Command::Diff(args) => diff::diff(session, &args),
         Command::State(args) => state::state(session, &args),

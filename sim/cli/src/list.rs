@@ -1,5 +1,5 @@
-//! `list`: the words there are. In JSON `{scenarios: [{name, title}], studies, nodes, workloads, faults,
-//! checks, plants, measures}`, where all but scenarios are lists of words. For people a check that takes an
+//! `list`: the words there are. In JSON `{scenarios: [{name, title}], documents: [{name, title}], studies,
+//! nodes, workloads, faults, checks, plants, measures}`, where all but the first two are lists of words. For people a check that takes an
 //! argument is followed by `(..)`.
 //!
 //! The lists are the registry's own, so a word that is listed is a word that works; `explain` tells more.
@@ -24,19 +24,34 @@ pub fn list(session: &Session, args: &List) -> Result<i32, Failure> {
             (name, title)
         })
         .collect();
+    let documents: Vec<(String, String)> = session
+        .library
+        .document_names()
+        .into_iter()
+        .map(|name| {
+            let title = session.library.document_title(&name);
+            (name, title.unwrap_or_else(|| "(unreadable)".to_string()))
+        })
+        .collect();
     match args.format {
-        Format::Json => out(&format!("{}\n", as_json(session, &scenarios))),
-        Format::Human => out(&as_text(session, &scenarios)),
+        Format::Json => out(&format!("{}\n", as_json(session, &scenarios, &documents))),
+        Format::Human => out(&as_text(session, &scenarios, &documents)),
     }
     Ok(exit::OK)
 }
 
-fn as_json(session: &Session, scenarios: &[(String, String)]) -> serde_json::Value {
+/// Names and titles.
+type Titled = [(String, String)];
+
+fn as_json(session: &Session, scenarios: &Titled, documents: &Titled) -> serde_json::Value {
     let words = session.registry;
-    let named: Vec<_> = scenarios.iter().map(|(n, t)| json!({"name": n, "title": t})).collect();
+    let named = |all: &Titled| -> Vec<serde_json::Value> {
+        all.iter().map(|(n, t)| json!({"name": n, "title": t})).collect()
+    };
     let plants: Vec<&str> = words.nodes.iter().flat_map(|n| n.plants).map(|p| p.0).collect();
     json!({
-        "scenarios": named,
+        "scenarios": named(scenarios),
+        "documents": named(documents),
         "studies": [],
         "nodes": words.nodes.iter().map(|w| w.word).collect::<Vec<_>>(),
         "workloads": words.workloads.iter().map(|w| w.word).collect::<Vec<_>>(),
@@ -47,7 +62,7 @@ fn as_json(session: &Session, scenarios: &[(String, String)]) -> serde_json::Val
     })
 }
 
-fn as_text(session: &Session, scenarios: &[(String, String)]) -> String {
+fn as_text(session: &Session, scenarios: &Titled, documents: &Titled) -> String {
     let words = session.registry;
     let paint = Paint::stdout();
     let named = |check: &CheckWord| match (check.make)(None) {
@@ -56,8 +71,9 @@ fn as_text(session: &Session, scenarios: &[(String, String)]) -> String {
     };
     let claims: Vec<String> = words.checks.iter().map(named).collect();
     let claims = claims.iter().zip(&words.checks).map(|(name, c)| (name.as_str(), c.about));
-    let sections: [(&str, Vec<(&str, &str)>); 7] = [
+    let sections: [(&str, Vec<(&str, &str)>); 8] = [
         ("scenarios", scenarios.iter().map(|(n, t)| (n.as_str(), t.as_str())).collect()),
+        ("documents", documents.iter().map(|(n, t)| (n.as_str(), t.as_str())).collect()),
         ("nodes", words.nodes.iter().map(|w| (w.word, w.about)).collect()),
         ("workloads", words.workloads.iter().map(|w| (w.word, w.about)).collect()),
         ("faults", words.faults.iter().map(|w| (w.word, w.about)).collect()),

@@ -43,6 +43,9 @@ pub struct Worker {
     /// How many.
     #[arg(long, default_value_t = 0)]
     pub branches: u64,
+    /// Also tell which kinds of work the profile charged.
+    #[arg(long)]
+    pub charged: bool,
     #[command(flatten)]
     pub changes: Changes,
 }
@@ -87,7 +90,13 @@ pub fn worker(session: &Session, args: &Worker) -> Result<i32, Failure> {
     for Request { seed, again } in requests {
         let options = Options { seed, perturbed: again, ..options.clone() };
         say(&match branch::explore(&scenario, session.registry, &options) {
-            Ok((outcome, branches)) => told(&outcome, &branches, &options),
+            Ok((outcome, branches)) => {
+                let mut line = told(&outcome, &branches, &options);
+                if args.charged {
+                    line["charged"] = json!(outcome.charged);
+                }
+                line
+            }
             Err(why) => unrun(&scenario.name, seed, ("unknown", None), &why),
         });
     }

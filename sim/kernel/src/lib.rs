@@ -20,6 +20,7 @@ mod arm;
 pub mod branch;
 pub mod cause;
 pub mod check;
+pub mod claims;
 pub mod digest;
 pub mod draw;
 mod engine;

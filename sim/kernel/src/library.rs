@@ -79,9 +79,28 @@ impl Library {
         self.names("scenarios", &self.registry.scenarios)
     }
 
+    /// All documents that are re-rendered, by name.
+    pub fn document_names(&self) -> Vec<String> {
+        self.names("documents", &self.registry.documents)
+    }
+
+    /// File name and text of a document's layout.
+    pub fn document(&self, name: &str) -> Result<(String, String), LoadError> {
+        self.text("documents", &self.registry.documents, name)
+    }
+
+    /// The title of a document; `None` if its file cannot be read.
+    pub fn document_title(&self, name: &str) -> Option<String> {
+        self.title_in("documents", &self.registry.documents, name)
+    }
+
     /// The title of a scenario; `None` if its file cannot be read.
     pub fn title(&self, name: &str) -> Option<String> {
-        let (file, text) = self.text("scenarios", &self.registry.scenarios, name).ok()?;
+        self.title_in("scenarios", &self.registry.scenarios, name)
+    }
+
+    fn title_in(&self, folder: &str, builtin: &[Builtin], name: &str) -> Option<String> {
+        let (file, text) = self.text(folder, builtin, name).ok()?;
         let doc = Doc::parse(&file, &text, "").ok()?;
         match &doc.get("title")?.value {
             crate::doc::Value::One(title) => Some(title.clone()),

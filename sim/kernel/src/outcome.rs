@@ -229,6 +229,8 @@ pub struct Outcome {
     pub fired: Vec<Fired>,
     /// Operations that clients asked for, in order, if the run was to write them down.
     pub asked: Vec<Op>,
+    /// Kinds of work that the profile charged.
+    pub charged: Vec<&'static str>,
     /// The trace, if one was asked for.
     pub trace: Vec<Line>,
     /// Moments on disks that a trigger can wait for, if the whole trace was asked for: from when a delay

@@ -11,7 +11,7 @@ use host::Work;
 use host::settings::{Setting, Settings, Word};
 use host::unit::{Quantiles, Rate, Size, Span, nanos};
 
-use crate::doc::{Reader, Value};
+use crate::doc::{Item, Reader, Value};
 
 // The defaults are the least allowed values and are never in force: a profile that leaves a constant out is
 // refused.
@@ -79,11 +79,33 @@ pub struct Price {
     pub per_mb_ns: u64,
 }
 
+/// A constant as a profile has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Constant {
+    /// Its key below `profile`: `disk_sync`, `cost.snapshot_serialize.base`.
+    pub name: String,
+    /// As written.
+    pub value: String,
+    /// The rows of documents that it was fitted on.
+    pub fitted_on: Vec<String>,
+    /// `file:line:column`, or `--set`.
+    pub place: String,
+}
+
+impl Constant {
+    /// The kind of work whose price it is part of.
+    pub fn price_of(&self) -> Option<&str> {
+        self.name.strip_prefix("cost.")?.rsplit_once('.').map(|(kind, _)| kind)
+    }
+}
+
 /// A machine: constants and prices.
 #[derive(Clone, Debug, Default)]
 pub struct Profile {
     /// The constants.
     pub hardware: Hardware,
+    /// Every constant that was written.
+    pub constants: Vec<Constant>,
     prices: BTreeMap<String, Price>,
 }
 
@@ -122,31 +144,42 @@ impl Profile {
             prices.insert(kind, price);
         }
         reader.accept_below("profile.claims");
-        for constant in constants(reader) {
-            provenance(reader, &constant);
-        }
-        Profile { hardware, prices }
+        let written = written(reader);
+        let constants = written.iter().map(|path| provenance(reader, path)).collect();
+        Profile { hardware, constants, prices }
     }
 }
 
 /// The paths below which a `value` was written.
-fn constants(reader: &Reader<'_>) -> Vec<String> {
+fn written(reader: &Reader<'_>) -> Vec<String> {
     let below = reader.doc.keys().filter(|k| k.starts_with("profile."));
     below.filter_map(|k| k.strip_suffix(".value")).map(str::to_string).collect()
 }
 
 /// A constant that comes from a file says what it means and where it is from.
-fn provenance(reader: &mut Reader<'_>, constant: &str) {
-    let from_file =
-        reader.doc.get(&format!("{constant}.value")).is_some_and(|i| i.place != "--set");
+fn provenance(reader: &mut Reader<'_>, path: &str) -> Constant {
+    let item = reader.doc.get(&format!("{path}.value")).cloned();
+    let from_file = item.as_ref().is_some_and(|i| i.place != "--set");
     for name in ["about", "origin"] {
-        if reader.one(constant, name).is_none() && from_file {
-            reader.problem(constant, format!("a constant needs `{name}`"));
+        if reader.one(path, name).is_none() && from_file {
+            reader.problem(path, format!("a constant needs `{name}`"));
         }
     }
-    let key = reader.expect(constant, "fitted_on");
-    if from_file && !matches!(reader.doc.get(&key).map(|i| &i.value), Some(Value::Many(_))) {
-        reader
-            .problem(constant, "a constant needs `fitted_on = [rows]`, empty if it is not fitted");
-    }
+    let key = reader.expect(path, "fitted_on");
+    let fitted_on = match reader.doc.get(&key).map(|i| i.value.clone()) {
+        Some(Value::Many(rows)) => rows,
+        _ if from_file => {
+            let why = "a constant needs `fitted_on = [rows]`, empty if it is not fitted";
+            reader.problem(path, why);
+            Vec::new()
+        }
+        _ => Vec::new(),
+    };
+    let name = path.strip_prefix("profile.").unwrap_or(path).to_string();
+    let (value, place) = match item {
+        Some(Item { value: Value::One(value), place }) => (value, place),
+        Some(Item { place, .. }) => (String::new(), place),
+        None => (String::new(), String::new()),
+    };
+    Constant { name, value, fitted_on, place }
 }

@@ -177,6 +177,8 @@ pub struct Registry {
     pub scenarios: Vec<Builtin>,
     /// Profiles that were compiled in.
     pub profiles: Vec<Builtin>,
+    /// Layouts of documents that were compiled in.
+    pub documents: Vec<Builtin>,
     /// What is measured: (name, meaning).
     pub measures: Vec<(&'static str, &'static str)>,
     /// The folder that has `scenarios/` and `profiles/`, below the project's; empty: `sim`.

@@ -346,6 +346,7 @@ fn judge(
         violations: history.violations,
         asked: history.asked,
         undecided,
+        charged: world.charged.into_iter().collect(),
         trace: history.trace,
         moments,
         reached_at: history.reached_at,

@@ -26,8 +26,8 @@ mod storage;
 mod strain;
 
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
 use std::collections::BinaryHeap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::task::Waker;
 
 use host::Members;
@@ -184,7 +184,7 @@ pub(crate) struct Host {
     pub written: BTreeMap<&'static str, u64>,
     pub writeback_armed: bool,
     pub open_files: BTreeMap<u64, u64>,
-    pub warm: std::collections::BTreeSet<u64>,
+    pub warm: BTreeSet<u64>,
     pub device: usize,
     pub weather: Weather,
     pub node: NodeHandle,
@@ -263,6 +263,8 @@ pub struct World {
     /// Nodes that ended by themselves and were started again, and that stayed down, over a fault.
     pub(crate) nodes_excused: u64,
     pub(crate) nodes_refused: u64,
+    /// Kinds of work that had a price.
+    pub(crate) charged: BTreeSet<&'static str>,
     /// Clients that are not done.
     pub(crate) clients_left: usize,
     next_job: u64,
@@ -327,6 +329,7 @@ impl World {
             device_syncs: 0,
             nodes_excused: 0,
             nodes_refused: 0,
+            charged: BTreeSet::new(),
             clients_left: 0,
             next_job: 0,
             later: BTreeMap::new(),

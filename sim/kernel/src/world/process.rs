@@ -191,6 +191,7 @@ impl World {
         if demand == 0 {
             return self.ready(host, Ok(Done::Unit));
         }
+        self.charged.insert(work.kind);
         self.hold_thread(host, thread);
         let ticket = self.slot(host, Waits::Hold(thread));
         let now = self.now();
