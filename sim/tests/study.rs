@@ -63,7 +63,7 @@ fn finished(out: &Path) -> usize {
 
 #[test]
 fn an_interrupted_study_goes_on_and_ends_the_same() {
-    let small = ["--seeds", "0..6", "--jobs", "1", "--format", "json"];
+    let small = ["--seeds", "0..6", "--format", "json", "--jobs", "1"];
     let (broken_off, whole) = (scratch("study-broken"), scratch("study-whole"));
     for signal in ["-INT", "-KILL"] {
         let before = finished(&broken_off);
@@ -89,7 +89,7 @@ fn an_interrupted_study_goes_on_and_ends_the_same() {
     let output = study(&broken_off, &small).output().unwrap();
     let told = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(told.contains("of 48 runs are there already"), "{told}");
-    let undisturbed = study(&whole, &[&small[..5], &["json", "--jobs", "2"]].concat());
+    let undisturbed = study(&whole, &[&small[..5], &["2"]].concat());
     assert_eq!(stdout(&output), stdout(&{ undisturbed }.output().unwrap()));
     for file in ["results.jsonl", "map.svg", "envelope.json"] {
         let bytes = |dir: &Path| fs::read(dir.join(file)).unwrap();
