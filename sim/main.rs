@@ -2,8 +2,8 @@
 //!
 //! Nodes are production code and know nothing of the simulator, so each is one entry of `nodes()`; a node
 //! of your own is one more. Workloads, faults and checks are declared one per file, in `workloads/`,
-//! `faults/` and `sim/checks/`, and listed in their crates. Scenarios and profiles are files: inside the
-//! project they are read from disk, elsewhere the copies compiled in here serve.
+//! `faults/` and `sim/checks/`, and listed in their crates. Scenarios, studies and profiles are files: inside
+//! the project they are read from disk, elsewhere the copies compiled in here serve.
 
 #[cfg(not(madsim))]
 compile_error!(
@@ -25,6 +25,7 @@ pub fn registry() -> Registry {
         faults: faults::words(),
         checks: checks::words(),
         scenarios: SCENARIOS.to_vec(),
+        studies: STUDIES.to_vec(),
         profiles: PROFILES.to_vec(),
         documents: DOCUMENTS.to_vec(),
         measures: checks::measures(),
@@ -71,6 +72,7 @@ const SCENARIOS: &[Builtin] = builtin!("scenarios":
     "leader_crash_elects"
     "retry_storm_outlives_trigger"
     "short_delays_keep_leader"
+    "slow_links_tempt_voters"
     "snapshot_in_step"
     "snapshot_on_its_own_thread"
     "snapshot_spares_heartbeat"
@@ -81,6 +83,10 @@ const SCENARIOS: &[Builtin] = builtin!("scenarios":
     "swarm_members"
     "swarm_service"
     "swarm_three"
+);
+
+const STUDIES: &[Builtin] = builtin!("studies":
+    "election_timeout_price"
 );
 
 const PROFILES: &[Builtin] = builtin!("profiles":
@@ -101,6 +107,7 @@ mod tests {
     fn every_file_is_in_the_table_of_contents() {
         for (folder, listed) in [
             ("sim/scenarios", super::SCENARIOS),
+            ("sim/studies", super::STUDIES),
             ("sim/profiles", super::PROFILES),
             ("sim/documents", super::DOCUMENTS),
         ] {

@@ -1,5 +1,6 @@
 //! `bless`: writes `results/SCENARIO.txt` for every scenario that shows something or names columns: the page
-//! of seed 7 as `run` prints it, and what seeds 0 to 19 sum up to. Nothing in a file depends on wall clocks
+//! of seed 7 as `run` prints it, and what seeds 0 to 19 sum up to. Results of studies lie below
+//! `results/studies` (`study`). Nothing in a file depends on wall clocks
 //! or on the machine, so `--check` may compare byte by byte; only digests are masked, for they change with
 //! every change of code. Files are never edited by hand.
 //!
@@ -73,14 +74,15 @@ pub fn bless(session: &Session, args: &Bless) -> Result<i32, Failure> {
     for scenario in untold {
         err(&format!("{}: no page, for it has neither [measure] nor [shows]\n", scenario.name));
     }
+    let studies = crate::study::bless(session, args)?;
     let (pages, what) = (names.len(), if args.check { "differ" } else { "were written" });
     err(&format!("{pages} pages, {differing} {what}\n"));
-    differing += orphans(&dir, &names)?;
+    differing += studies + orphans(&dir, &names)?;
     Ok(if args.check && differing > 0 { exit::SAFETY } else { exit::OK })
 }
 
 /// Writes a result, or says how it differs. True if it was not what is there.
-fn put(path: &Path, file: &str, text: &str, args: &Bless) -> Result<bool, Failure> {
+pub fn put(path: &Path, file: &str, text: &str, args: &Bless) -> Result<bool, Failure> {
     let before = match fs::read_to_string(path) {
         Ok(before) => before,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),

@@ -13,6 +13,8 @@ use kernel::event::ClientEvent;
 use kernel::outcome::exit;
 use kernel::registry::{CheckWord, Registry};
 use kernel::scenario::Scenario;
+use kernel::study::Study;
+use kernel::study::column::Per;
 
 use crate::args::Explain;
 use crate::session::{Failure, Session};
@@ -50,9 +52,13 @@ pub fn explain(session: &Session, args: &Explain) -> Result<i32, Failure> {
     if names.iter().any(|n| n == word) || word.ends_with(".toml") {
         text.push_str(&scenario(&*session.scenario(word, &[])?, Paint::stdout()));
     }
+    let studies = session.library.study_names();
+    if studies.iter().any(|n| n == word) {
+        text.push_str(&study(&session.library.study(word)?, Paint::stdout()));
+    }
     if text.is_empty() {
         let mut all = words(session.registry);
-        all.extend(names.iter().map(String::as_str));
+        all.extend(names.iter().chain(&studies).map(String::as_str));
         return Err(Failure::usage(format!("there is no word `{word}`; {}", meant(word, all))));
     }
     out(&text);
@@ -272,6 +278,37 @@ fn scenario(s: &Scenario, paint: Paint) -> String {
         "ci".to_string(),
         format!("seeds 0..{} in at most {} s", s.ci.seeds, s.ci.seconds),
     ]);
+    text.push_str(&format!("\n{}", table(rows, 2, None)));
+    text
+}
+
+fn study(s: &Study, paint: Paint) -> String {
+    let mut text = format!("{}   study\n", paint.bold(&s.name));
+    text.push_str(&format!("  {}\n\n", s.title));
+    text.push_str(&wrapped(&s.about, 2, 100));
+    let cells = s.design.count(&s.params);
+    let mut rows = vec![
+        row(["scenario", &s.scenario]),
+        vec!["cells".to_string(), format!("{cells}, seeds {}..{}", s.seeds.start, s.seeds.end)],
+    ];
+    for param in &s.params {
+        let values = match param.values.as_slice() {
+            [] => "cell by cell".to_string(),
+            values => wrapped(&values.join(", "), 0, 80).trim_end().to_string(),
+        };
+        rows.push(vec![param.name.clone(), format!("{values}\nsets {}", param.keys.join(", "))]);
+    }
+    for column in &s.columns {
+        let per = match column.per {
+            None => "",
+            Some(Per::Hour) => " for each hour of load",
+            Some(Per::Second) => " for each second of load",
+        };
+        rows.push(vec![column.name.clone(), format!("measure {}{per}", column.word)]);
+    }
+    for bound in &s.constraints {
+        rows.push(row(["constraint", &bound.text]));
+    }
     text.push_str(&format!("\n{}", table(rows, 2, None)));
     text
 }

@@ -21,6 +21,7 @@ mod document;
 mod explain;
 mod fleet;
 mod gather;
+mod heat;
 mod hunt;
 mod idle;
 mod interrupt;
@@ -45,6 +46,7 @@ mod show;
 mod shrink;
 mod state;
 mod story;
+mod study;
 mod summary;
 mod sweep;
 mod table;
@@ -102,6 +104,8 @@ fn dispatch(session: &Session, command: Command) -> Result<i32, Failure> {
         Command::State(args) => state::state(session, &args),
         Command::Cause(args) => cause::cause(session, &args),
         Command::Witness(args) => witness::witness(session, &args),
+        Command::Study(args) => study::study(session, &args),
+        Command::Gauge(args) => study::gauge::gauge(session, &args),
         Command::Worker(args) => worker::worker(session, &args),
     }
 }

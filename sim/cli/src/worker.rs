@@ -167,7 +167,7 @@ pub fn unrun(scenario: &str, seed: u64, judged: (&str, Option<&str>), why: &str)
 }
 
 /// The line begins anew even if a node printed half of one.
-fn say(value: &Value) {
+pub fn say(value: &Value) {
     out(&format!("\n{}", seal(&value.to_string())));
 }
 
@@ -182,7 +182,7 @@ fn listen(requests: &Sender<Request>) {
 }
 
 /// Memory beyond this is refused, which ends the process; and its end leaves no core file.
-fn limit(memory: Size) -> Result<(), Failure> {
+pub fn limit(memory: Size) -> Result<(), Failure> {
     let set = |resource, most: u64| {
         // Whoever started the sweep may have been given less.
         let most = Some(getrlimit(resource).maximum.map_or(most, |given| given.min(most)));

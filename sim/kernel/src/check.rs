@@ -192,6 +192,9 @@ pub enum Unit {
 }
 
 impl Unit {
+    /// All there are.
+    pub const ALL: [Unit; 5] = [Unit::Time, Unit::Bytes, Unit::Rate, Unit::Count, Unit::Ratio];
+
     /// As `--format json` names it.
     pub fn word(self) -> &'static str {
         match self {

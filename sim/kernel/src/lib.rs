@@ -36,6 +36,7 @@ pub mod registry;
 pub mod run;
 pub mod scenario;
 pub mod shrink;
+pub mod study;
 pub mod sweep;
 mod task;
 #[cfg(test)]

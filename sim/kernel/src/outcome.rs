@@ -209,6 +209,8 @@ pub struct Outcome {
     pub canary: (u64, u64),
     /// Virtual time at the end.
     pub virtual_ns: Time,
+    /// Virtual time under load; what a study divides counts by.
+    pub load_ns: Time,
     /// Digest entries.
     pub events: u64,
     /// Polls of tasks.
