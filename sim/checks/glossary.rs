@@ -129,13 +129,31 @@ pub(crate) const MEASURES: &[(&str, &str)] = &[
     ("tails_lost", "Power losses that took something from a file."),
     ("lost_bytes", "Unsynced bytes that power losses took from files."),
     ("tail_cuts", "How often a node cut a torn tail off its log at its boot."),
+    (
+        "heap_max",
+        "The most memory that one node's process held: what it had claimed, what was dropped and not \
+         collected, and what its runtime needs.",
+    ),
+    ("heap_end", "What the process that held most held when the measures closed; see heap_max."),
+    (
+        "gc_pause_max",
+        "The longest collection: every thread of its node stood still. A pause by a fault in the \
+         middle of it does not count.",
+    ),
+    ("gc_pause_total", "The time that all nodes stood still for collections, young ones included."),
+    ("collections", "Full collections of all nodes, asked for or not."),
+    (
+        "oom_kills",
+        "Processes that were ended over their memory, by the system or by their own runtime.",
+    ),
+    ("allocated_bytes", "Bytes that one node, the one with most, allocated over all its boots."),
     ("frames", "Frames that were sent between all hosts, clients among them."),
     ("frame_bytes", "The bytes of those frames."),
     ("device_syncs", "Flushes that devices did for all hosts."),
     (
         "nodes_excused",
-        "Nodes that ended over an error or a panic that a fault had made within a second, and were \
-         started again; a node counts each time.",
+        "Nodes that ended over an error or a panic that a fault had made within a second, or over memory \
+         that they were refused, and were started again; a node counts each time.",
     ),
     (
         "nodes_refused",

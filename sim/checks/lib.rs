@@ -40,6 +40,7 @@ mod leases;
 mod linearizable;
 mod log_matching;
 mod membership_changed;
+mod memory;
 mod no_needless_election;
 mod one_change_at_a_time;
 mod one_vote_per_term;
@@ -85,6 +86,7 @@ pub fn words() -> Vec<CheckWord> {
         linearizable::word(),
         log_matching::word(),
         membership_changed::word(),
+        memory::word(),
         no_needless_election::word(),
         one_change_at_a_time::word(),
         one_vote_per_term::word(),
@@ -186,6 +188,7 @@ fn ends_load(fact: &Fact<'_>, view: &View<'_>) -> bool {
 fn death(fact: &Fact<'_>) -> Option<&'static str> {
     match fact.get()? {
         KernelEvent::Crashed { .. } => Some("crash"),
+        KernelEvent::OutOfMemory { .. } => Some("out-of-memory kill"),
         KernelEvent::PowerLost { .. } => Some("power loss"),
         KernelEvent::Exited { .. } => Some("end"),
         KernelEvent::Panicked { .. } => Some("panic"),
