@@ -95,9 +95,31 @@ pub(crate) const MEASURES: &[(&str, &str)] = &[
         "Terms before that leader's, since election_won began, in which somebody stood and nobody won.",
     ),
     ("lease_reads", "Reads that leaders admitted under their leases, without asking anybody."),
+    (
+        "bodies_refused",
+        "Requests of peers that a node refused because they were larger than body_limit.",
+    ),
+    (
+        "snapshots_failed",
+        "Snapshots of their own state that nodes could not take, for want of memory, of room, or because \
+         of an error of the disk.",
+    ),
+    (
+        "restores_failed",
+        "Snapshots, from a peer or at a boot, for which a node that restores in one piece had no memory.",
+    ),
     ("snapshots", "Snapshots that nodes took of their own state and that became durable."),
     ("snapshot_max", "The longest time from the start of a snapshot to its durability."),
     ("snapshots_installed", "Snapshots that a node got from a peer."),
+    (
+        "snapshot_1",
+        "How long the first snapshot of a host took from start to durability, at the host where that was \
+         longest.",
+    ),
+    ("snapshot_2", "How long the second snapshot of a host took; see snapshot_1."),
+    ("snapshot_3", "How long the third snapshot of a host took; see snapshot_1."),
+    ("snapshot_4", "How long the fourth snapshot of a host took; see snapshot_1."),
+    ("snapshot_5", "How long the fifth snapshot of a host took; see snapshot_1."),
     ("thread_late_max", "How late a consensus loop ran at worst: its thread or core was held."),
     ("thread_late_count", "How often a consensus loop ran late by more than a heartbeat."),
     ("wal_segments_max", "The most files that one node's log had."),

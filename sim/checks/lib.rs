@@ -46,6 +46,7 @@ mod one_change_at_a_time;
 mod one_vote_per_term;
 mod read_fresh;
 mod recoverable_or_refuse;
+mod refusals;
 mod snapshot_installed;
 mod snapshot_starved;
 mod snapshots;
@@ -92,6 +93,7 @@ pub fn words() -> Vec<CheckWord> {
         one_vote_per_term::word(),
         read_fresh::word(),
         recoverable_or_refuse::word(),
+        refusals::word(),
         snapshot_installed::word(),
         snapshot_starved::word(),
         snapshots::word(),
