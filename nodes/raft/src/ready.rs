@@ -301,7 +301,7 @@ impl Driver {
     }
 
     fn snapshot_durable(&mut self, at: usize, taken: Taken) {
-        let Taken { group, mark, conf, bytes, started } = taken;
+        let Taken { group, mark, conf, bytes, started, serialized } = taken;
         lock(&self.replicas[&group]).snapshotting = false;
         let own = &mut self.groups[at];
         // The machine was there when it was serialised; Raft must not look behind it any more.
@@ -313,8 +313,10 @@ impl Driver {
             store.snapshotted(mark, conf, self.config.keep_entries);
         }
         let took_ns = host::unit::nanos(self.host.clock().now().since(started));
+        let serialized_ns = host::unit::nanos(serialized.since(started));
         let index = mark.index;
-        self.host.emit(RaftEvent::SnapshotFinished { group, index, bytes, took_ns });
+        let done = RaftEvent::SnapshotFinished { group, index, bytes, took_ns, serialized_ns };
+        self.host.emit(done);
         self.forget(at);
     }
 
