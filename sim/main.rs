@@ -58,6 +58,8 @@ const SCENARIOS: &[Builtin] = builtin!("scenarios":
     "leader_crash"
     "retry_storm_outlives_trigger"
     "short_delays_keep_leader"
+    "shutdown_drains_apply"
+    "shutdown_races_apply"
     "snapshot_in_step"
     "snapshot_on_its_own_thread"
     "snapshot_spares_heartbeat"
