@@ -9,8 +9,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use host::{Chunks, Host, OpenMode, Thread, Work};
+use host::{Chunks, Claim, Host, OpenMode, Thread, Work};
 use raft::eraftpb::{ConfState, Entry};
+use tokio::sync::Notify;
 
 use crate::answer::Answer;
 use crate::chain::ENVELOPE;
@@ -70,11 +71,33 @@ pub(crate) struct Replica {
     pub(crate) conf: ConfState,
     /// A snapshot is being taken.
     pub(crate) snapshotting: bool,
+    /// Its file is not written yet.
+    pub(crate) writing: bool,
     /// The index at which the next one is due.
     pub(crate) next_snapshot: u64,
+    /// The memory that a peer's snapshot takes until it is restored, if it is in one piece.
+    pub(crate) piece: Option<Claim>,
 }
 
 impl Replica {
+    /// A machine at that position.
+    pub(crate) fn new(
+        machine: Box<dyn StateMachine>,
+        mark: Mark,
+        conf: ConfState,
+        next_snapshot: u64,
+    ) -> Replica {
+        let (snapshotting, writing, piece) = (false, false, None);
+        Replica { machine, mark, conf, snapshotting, writing, next_snapshot, piece }
+    }
+
+    /// A snapshot begins, unless one is under way.
+    pub(crate) fn begin_snapshot(&mut self) -> bool {
+        let begins = !self.snapshotting;
+        (self.snapshotting, self.writing) = (true, self.writing || begins);
+        begins
+    }
+
     /// A snapshot was not taken. The next attempt comes after a tenth of the interval: not at once,
     /// for it may be as costly and as vain, and not a whole interval later, while the log grows.
     pub(crate) fn try_again(&mut self, every: u64) {
@@ -104,6 +127,14 @@ pub(crate) enum ApplyJob {
     Install { group: u32, mark: Mark },
 }
 
+impl ApplyJob {
+    fn group(&self) -> u32 {
+        match self {
+            ApplyJob::Entries { group, .. } | ApplyJob::Install { group, .. } => *group,
+        }
+    }
+}
+
 /// The apply task.
 pub(crate) struct Applier {
     pub(crate) host: Host,
@@ -117,6 +148,8 @@ pub(crate) struct Applier {
     pub(crate) inbox: Mailbox<Input>,
     /// Whether a reader waits for the machine, in any group.
     pub(crate) awaited: Arc<AtomicBool>,
+    /// Told of every snapshot that is written, if entries wait for that.
+    pub(crate) written: Option<Arc<Notify>>,
 }
 
 /// When snapshots are due: at indices that leave `offset` when divided by `every`.
@@ -142,6 +175,9 @@ impl Applier {
         let mut reports = Vec::new();
         while self.jobs.take(&mut round).await {
             for job in round.drain(..) {
+                if let Some(written) = &self.written {
+                    self.idle(job.group(), written, &mut reports).await;
+                }
                 let report = match job {
                     ApplyJob::Entries { group, entries, mark, conf, waiters } => {
                         match self.entries(group, &entries, (mark, conf), waiters).await {
@@ -159,10 +195,21 @@ impl Applier {
                     self.thread.yield_now().await;
                 }
             }
-            // Raft needs to know how far the machine is only some time; a reader may be waiting for
-            // it.
-            let failed = reports.iter().any(|r| matches!(r, Input::Failed(_)));
-            self.inbox.push_lazily(&mut reports, || failed || self.awaited.load(Ordering::SeqCst));
+            self.report(&mut reports);
+        }
+    }
+
+    /// Raft needs to know how far the machine is only some time; a reader may be waiting for it.
+    fn report(&self, reports: &mut Vec<Input>) {
+        let failed = reports.iter().any(|r| matches!(r, Input::Failed(_)));
+        self.inbox.push_lazily(reports, || failed || self.awaited.load(Ordering::SeqCst));
+    }
+
+    /// Waits while a snapshot of the group is written, as DotNext's applier does.
+    async fn idle(&self, group: u32, written: &Notify, reports: &mut Vec<Input>) {
+        while lock(&self.replicas[&group]).writing {
+            self.report(reports);
+            written.notified().await;
         }
     }
 
@@ -231,9 +278,8 @@ impl Applier {
             replica.conf = conf;
         }
         let state_hash = replica.machine.state_hash();
-        let due = mark.index >= replica.next_snapshot && !replica.snapshotting;
+        let due = mark.index >= replica.next_snapshot && replica.begin_snapshot();
         if due {
-            replica.snapshotting = true;
             replica.next_snapshot = self.rhythm.after(mark.index);
         }
         let settling = replica.machine.settle();
@@ -251,7 +297,7 @@ impl Applier {
             let mut replica = lock(replica);
             replica.machine.restore(read.data)?;
             replica.mark = mark;
-            replica.conf = read.conf;
+            (replica.conf, replica.piece) = (read.conf, None);
             replica.next_snapshot = self.rhythm.after(mark.index);
             io::Result::Ok(replica.machine.state_hash())
         };
@@ -264,6 +310,13 @@ impl Applier {
         self.host.emit(RaftEvent::SnapshotInstalled { group, index, term, chain, state_hash });
         Ok(())
     }
+}
+
+/// The memory of a snapshot that is restored in one piece; says so if there is none.
+pub(crate) fn restoring(host: &Host, (group, index): (u32, u64), bytes: u64) -> io::Result<Claim> {
+    host.memory().claim("snapshot_restore", bytes).inspect_err(|_| {
+        host.emit(RaftEvent::RestoreFailed { group, index, bytes });
+    })
 }
 
 /// Reads and verifies the snapshot at `mark`.

@@ -21,6 +21,7 @@ mod lease;
 mod log;
 mod mailbox;
 pub mod members;
+pub mod prior;
 mod ready;
 pub mod rope;
 mod snapshot;
