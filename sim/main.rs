@@ -72,6 +72,8 @@ const SCENARIOS: &[Builtin] = builtin!("scenarios":
     "leader_crash_elects"
     "retry_storm_outlives_trigger"
     "short_delays_keep_leader"
+    "shutdown_drains_apply"
+    "shutdown_races_apply"
     "slow_links_tempt_voters"
     "snapshot_in_step"
     "snapshot_on_its_own_thread"

@@ -139,6 +139,11 @@ pub(crate) const MEASURES: &[(&str, &str)] = &[
          snapshot is durable, and at the end.",
     ),
     (
+        "applied_after_close",
+        "How often a node that was asked to stop applied a command after it had closed its table, and \
+         ended without answering it.",
+    ),
+    (
         "batch_mean",
         "Commands in a batch that a node proposed, on average. Absent where writes go one by one.",
     ),

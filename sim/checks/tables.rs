@@ -24,7 +24,8 @@ pub fn word() -> CheckWord {
                 size; disk_used_max, bytes of all files of a node; and of all nodes batch_mean, \
                 commands of a batch; for encoded values log_ratio, their bytes per byte of log, and \
                 write_amplification, bytes written to log, table and snapshots per byte of them; \
-                written_bytes, the sum of these layers",
+                written_bytes, the sum of these layers; \
+                applied_after_close, nodes that applied a command after they had closed their table",
         claim: Claim::Measures,
         make: plain::<Tables>,
     }
@@ -43,6 +44,8 @@ struct Tables {
     commands: u64,
     /// Bytes of values that were encoded.
     raw: u64,
+    /// Boots of nodes in which something was applied to a closed table.
+    after_close: u64,
 }
 
 impl Tables {
@@ -62,6 +65,7 @@ impl Tables {
                 self.commands += commands;
             }
             StoreEvent::Encoded { raw, .. } => self.raw += raw,
+            StoreEvent::AppliedAfterClose { .. } => self.after_close += 1,
             _ => {}
         }
     }
@@ -76,6 +80,7 @@ impl Tables {
             out.push(one("table_bytes_max", self.table, Unit::Bytes));
         }
         out.push(one("disk_used_max", self.disk, Unit::Bytes));
+        out.push(one("applied_after_close", self.after_close, Unit::Count));
         let batch = (self.commands * 1000).checked_div(self.batches);
         out.extend(batch.map(|value| one("batch_mean", value, Unit::Ratio)));
         out.push(one("written_bytes", written, Unit::Bytes));
@@ -142,12 +147,14 @@ mod tests {
         check.note(&StoreEvent::Batched { commands: 4, bytes: 9 });
         check.note(&StoreEvent::Batched { commands: 5, bytes: 9 });
         check.note(&StoreEvent::Encoded { raw: 850, body: 10 });
+        check.note(&StoreEvent::AppliedAfterClose { index: 3 });
         check.looked(7, 20);
         check.looked(5, 30);
         let all = check.all(40, 10, 1_700);
         assert_eq!(value(&all, "batch_mean"), Some(4_500));
         assert_eq!(value(&all, "log_ratio"), Some(85_000));
         assert_eq!(value(&all, "write_amplification"), Some(2_000));
+        assert_eq!(value(&all, "applied_after_close"), Some(1));
         assert_eq!(
             (value(&all, "table_bytes_max"), value(&all, "disk_used_max")),
             (Some(7), Some(30))
@@ -159,6 +166,6 @@ mod tests {
     fn what_there_was_not_is_absent() {
         let all = Tables::default().all(0, 900, 900);
         let names: Vec<&str> = all.iter().map(|m| m.name).collect();
-        assert_eq!(names, ["disk_used_max", "written_bytes"]);
+        assert_eq!(names, ["disk_used_max", "applied_after_close", "written_bytes"]);
     }
 }

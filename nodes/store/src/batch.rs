@@ -10,6 +10,7 @@
 //! per batch (each command is its own, replicated with the others), an order between clients.
 //! Source: the batching of document 002's system: 50 commands, 4 MiB, 1 ms, one under way, 10 s.
 
+use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -19,6 +20,7 @@ use raft_driver::{Applied, ProposeError, Raft};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::{Notify, Semaphore};
 
+use crate::buffers::Buffers;
 use crate::command::{Act, By, Command};
 use crate::config::Own;
 use crate::connection::Outbox;
@@ -45,6 +47,9 @@ pub(crate) struct Writes {
     thread: Thread,
     raft: Raft,
     encoding: Encoding,
+    buffers: Buffers,
+    /// To how many a leader sends what it appends.
+    peers: u64,
     /// Where the loop takes them from, if there is one.
     queue: Option<UnboundedSender<Write>>,
 }
@@ -66,10 +71,12 @@ impl Writes {
         thread: &Thread,
         raft: &Raft,
         own: &Own,
+        (buffers, peers): (&Buffers, u64),
     ) -> (Writes, Option<impl Future<Output = ()> + Send + 'static>) {
         let (host, thread, raft) = (host.clone(), thread.clone(), raft.clone());
         let encoding = Encoding::named(own.encoding.0);
-        let mut writes = Writes { host, thread, raft, encoding, queue: None };
+        let buffers = buffers.clone();
+        let mut writes = Writes { host, thread, raft, encoding, buffers, peers, queue: None };
         if own.writes.0 != "batched" {
             return (writes, None);
         }
@@ -119,10 +126,19 @@ impl Writes {
         }
     }
 
+    /// The encoded command, and what is sent of it to each peer.
+    fn weigh(&self, body: u64) -> io::Result<()> {
+        self.buffers.take("encoded command", body)?;
+        (0..self.peers).try_for_each(|_| self.buffers.take("append", body))
+    }
+
     fn propose(&self, write: Write, told: impl FnOnce(Reply) + Send + 'static) {
         let Write { by, act, key, value, .. } = write;
         let raw = value.len() as u64;
         let Encoded { form, body, body_crc, kept_crc: crc } = encode(self.encoding, value);
+        if self.weigh(body.len() as u64).is_err() {
+            return told(Reply::Busy);
+        }
         if self.encoding != Encoding::Raw {
             self.host.emit(StoreEvent::Encoded { raw, body: body.len() as u64 });
         }

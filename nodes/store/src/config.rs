@@ -41,6 +41,12 @@ host::settings! {
         replicate_timeout: Duration = "10s", "1ms..1h";
         /// Values are held in memory alone, or also written to pages on disk when they are applied.
         table: Word = "memory", "memory|pages";
+        /// One buffer is used again and again for the values that go through, or each use allocates.
+        buffers: Word = "pooled", "pooled|fresh";
+        /// How often the node has its garbage collected if it holds more than `collect_above`; 0 never.
+        collect_every: Duration = "0ns", "0ns..24h";
+        /// Bytes that a node may hold before `collect_every` collects.
+        collect_above: Size = "500MB", "0B..1TiB";
         /// On a graceful stop the table is closed after the last command was applied, or at once.
         close: Word = "drains", "drains|at_once";
     }

@@ -9,6 +9,7 @@
 
 mod ask;
 mod batch;
+mod buffers;
 pub mod client;
 mod command;
 mod config;

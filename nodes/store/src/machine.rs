@@ -5,7 +5,9 @@
 //!
 //! On a graceful stop a table can be closed at once, which is a defect that systems have whose parts
 //! are closed by somebody who does not ask what still uses them: a command that is applied then ends
-//! the node with an error. It did take effect, and so it will after the next boot; nobody was told.
+//! consensus with an error, before it has drained. The command did take effect, and so it will after
+//! the next boot, but nobody was told. The process was asked to end and does, as one whose runtime logs
+//! such an error on its way out.
 //! Left out: prices; they are the profile's, by the kinds `table_write` and `command_decode`.
 
 use std::io;
@@ -13,10 +15,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use host::{Chunks, Host, Plant, Thread, Work};
+use host::{Chunks, Claim, Host, Plant, Thread, Work};
 use raft_driver::{Image, Settling, StateMachine};
 
 use crate::Config;
+use crate::buffers::Buffers;
 use crate::command::{Act, Command};
 use crate::encoding::Form;
 use crate::event::StoreEvent;
@@ -28,7 +31,10 @@ use crate::table::{Item, Outcome, Plants, Table};
 pub(crate) struct SharedTable {
     host: Host,
     table: Arc<Mutex<Table>>,
+    pub(crate) buffers: Buffers,
     upkeep: Option<Arc<Upkeep>>,
+    /// Whether the values are in memory, and not on disk alone.
+    in_memory: bool,
 }
 
 impl SharedTable {
@@ -43,7 +49,9 @@ impl SharedTable {
         };
         let table = Arc::new(Mutex::new(Table::new(plants)));
         let upkeep = Upkeep::open(host, config).await?.map(Arc::new);
-        Ok(SharedTable { host: host.clone(), table, upkeep })
+        let buffers = Buffers::new(host, config.own.buffers.0 == "fresh");
+        let in_memory = config.own.table.0 == "memory";
+        Ok(SharedTable { host: host.clone(), table, buffers, upkeep, in_memory })
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, Table> {
@@ -52,7 +60,12 @@ impl SharedTable {
 
     /// The state machine; there is one of them.
     pub(crate) fn machine(&self) -> Machine {
-        Machine { table: self.clone(), owed: Vec::new() }
+        Machine { table: self.clone(), owed: Vec::new(), live: None, failed: None }
+    }
+
+    /// Whether something was applied after the table was closed.
+    pub(crate) fn was_found_closed(&self) -> bool {
+        self.upkeep.as_ref().is_some_and(|upkeep| upkeep.said.load(Ordering::SeqCst))
     }
 
     /// Closes the table; whoever still applies something finds it closed.
@@ -152,9 +165,30 @@ impl Upkeep {
 pub(crate) struct Machine {
     table: SharedTable,
     owed: Vec<(u64, Owed)>,
+    /// What the values in memory weigh.
+    live: Option<Claim>,
+    /// Why the node cannot go on.
+    failed: Option<io::Error>,
 }
 
 impl Machine {
+    /// States what the table weighs now, and the command of that many bytes that was decoded for it.
+    fn weigh(&mut self, command: u64, table: u64) {
+        let decoded = self.table.buffers.take("decoded command", command);
+        let grown = self.live().and_then(|live| live.map_or(Ok(()), |live| live.set(table)));
+        if let Err(error) = decoded.and(grown) {
+            self.failed.get_or_insert(error);
+        }
+    }
+
+    /// The claim for the values, if they are in memory.
+    fn live(&mut self) -> io::Result<Option<&mut Claim>> {
+        if self.table.in_memory && self.live.is_none() {
+            self.live = Some(self.table.host.memory().claim("table", 0)?);
+        }
+        Ok(self.live.as_mut())
+    }
+
     /// Notes what an entry that was applied costs.
     fn owe(&mut self, index: u64, context: &[u8], took_effect: bool) {
         let Some(Command::Do { act, form, key, .. }) = Command::decode(context) else { return };
@@ -179,7 +213,9 @@ impl StateMachine for Machine {
             table.expire(index, self.table.host.clock().now());
         }
         let Outcome { answer, said } = table.apply(index, context, data);
+        let size = table.size();
         drop(table);
+        self.weigh(data.len() as u64, size);
         if self.table.upkeep.is_some() {
             self.owe(index, context, matches!(said, Some(StoreEvent::Done { .. })));
         }
@@ -194,6 +230,9 @@ impl StateMachine for Machine {
     }
 
     fn settle(&mut self) -> Option<Settling> {
+        if let Some(error) = self.failed.take() {
+            return Some(Box::pin(async { Err(error) }));
+        }
         let upkeep = self.table.upkeep.clone()?;
         let owed = std::mem::take(&mut self.owed);
         (!owed.is_empty())
@@ -201,8 +240,18 @@ impl StateMachine for Machine {
     }
 
     fn gather(&self) -> Option<Settling> {
-        let pages = self.table.upkeep.as_ref()?.pages.clone()?;
-        Some(Box::pin(async move { pages.read_all().await }))
+        let pages = self.table.upkeep.as_ref().and_then(|upkeep| upkeep.pages.clone());
+        let buffers = self.table.buffers.clone();
+        if pages.is_none() && !buffers.are_fresh() {
+            return None;
+        }
+        let values: Vec<u64> = self.table.lock().range(b"", b"").map(|(_, i)| i.len()).collect();
+        Some(Box::pin(async move {
+            if let Some(pages) = pages {
+                pages.read_all().await?;
+            }
+            values.into_iter().try_for_each(|bytes| buffers.take("snapshot", bytes))
+        }))
     }
 
     fn snapshot(&self) -> Image {
@@ -210,7 +259,8 @@ impl StateMachine for Machine {
     }
 
     fn restore(&mut self, image: Chunks) -> io::Result<()> {
-        let mut table = self.table.lock();
+        let shared = self.table.table.clone();
+        let mut table = shared.lock().unwrap_or_else(PoisonError::into_inner);
         *table = Table::read(&image, table.plants).ok_or_else(|| {
             io::Error::new(io::ErrorKind::InvalidData, "the snapshot is not one of a store")
         })?;
@@ -220,6 +270,16 @@ impl StateMachine for Machine {
             };
             self.owed.push((table.index, Owed::Afresh));
             self.owed.extend(table.range(b"", b"").map(put));
+        }
+        if let Some(live) = self.live()? {
+            live.set(0)?;
+            // Each value is an object of its own, however many come at once.
+            let mut size = 0;
+            for (_, item) in table.range(b"", b"") {
+                size += item.len();
+                live.set(size)?;
+            }
+            live.set(table.size())?;
         }
         Ok(())
     }

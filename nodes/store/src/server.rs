@@ -46,7 +46,8 @@ pub async fn run(host: Host, config: Config, members: Members) -> io::Result<()>
     let listener = host.net().listen(&me.client_addr).await?;
     host.emit(StoreEvent::Serving { keys: table.lock().keys() });
     let thread = host.thread("client");
-    let (writes, batching) = Writes::new(&host, &thread, &raft, &config.own);
+    let weights = (&table.buffers, members.all.len() as u64 - 1);
+    let (writes, batching) = Writes::new(&host, &thread, &raft, &config.own, weights);
     let batching = batching.map(|batching| thread.spawn("store_batches", batching));
     let node = Arc::new(Node {
         thread,
@@ -59,6 +60,11 @@ pub async fn run(host: Host, config: Config, members: Members) -> io::Result<()>
         open: Mutex::new(BTreeMap::new()),
     });
     let accepting = node.thread.spawn("store_accept", accept(node.clone(), listener));
+    let own = &node.config.own;
+    let collecting = (!own.collect_every.is_zero()).then(|| {
+        let work = collect(node.host.clone(), own.collect_every, own.collect_above.0);
+        node.thread.spawn("store_collect", work)
+    });
     let mut ended = pin!(node.raft.ended());
     let mut stopping = pin!(node.host.stopping());
     let early = poll_fn(|cx| match ended.as_mut().poll(cx) {
@@ -73,14 +79,24 @@ pub async fn run(host: Host, config: Config, members: Members) -> io::Result<()>
             if node.config.own.close.0 == "at_once" {
                 node.table.close();
             }
-            ended.await
+            let outcome = ended.await;
+            if node.table.was_found_closed() { Ok(()) } else { outcome }
         }
     };
-    if let Some(batching) = batching {
-        batching.cancel();
-    }
+    batching.into_iter().chain(collecting).for_each(Task::cancel);
     node.close().await;
     outcome
+}
+
+/// Has the garbage collected from time to time, if there may be much of it.
+async fn collect(host: Host, every: Duration, above: u64) {
+    let memory = host.memory();
+    loop {
+        host.clock().sleep(every).await;
+        if memory.used() > above {
+            memory.collect().await;
+        }
+    }
 }
 
 /// An open connection.
@@ -173,6 +189,11 @@ fn serve(node: &Arc<Node>, outbox: &Outbox, id: u64, request: Request) {
     match request {
         Request::Do { value, .. } if value.len() as u64 > own.max_value.0 => {
             outbox.push(id, Reply::Refused { rule: Rule::ValueTooLong });
+        }
+        Request::Do { value, .. }
+            if node.table.buffers.take("request", value.len() as u64).is_err() =>
+        {
+            outbox.push(id, Reply::Busy);
         }
         Request::Do { by, act, key, value } => {
             let outbox = outbox.clone();
@@ -298,6 +319,9 @@ fn refusal(error: ProposeError) -> Reply {
 fn look_up(table: &SharedTable, key: &[u8]) -> Reply {
     let found = table.lock().get(key).cloned();
     let Some(item) = found else { return Reply::Missing };
+    if table.buffers.take("reply", item.len()).is_err() {
+        return Reply::Busy;
+    }
     match item.value() {
         Some(value) => {
             Reply::Value { version: item.version, client: item.client, op: item.op, value }
@@ -307,13 +331,16 @@ fn look_up(table: &SharedTable, key: &[u8]) -> Reply {
 }
 
 /// At most `limit` items and, but for a single longer one, `most` bytes.
-fn list(table: &SharedTable, from: &[u8], to: &[u8], limit: u32, most: u64) -> Reply {
-    let table = table.lock();
+fn list(shared: &SharedTable, from: &[u8], to: &[u8], limit: u32, most: u64) -> Reply {
+    let table = shared.lock();
     let (mut items, mut bytes) = (Vec::new(), 0);
     for (key, item) in table.range(from, to) {
         bytes += Item::len(key, item.len());
         if items.len() >= limit as usize || (bytes > most && !items.is_empty()) {
             return Reply::Listing { items, more: true };
+        }
+        if shared.buffers.take("reply", item.len()).is_err() {
+            return Reply::Busy;
         }
         let (version, client, op) = (item.version, item.client, item.op);
         let Some(value) = item.value() else {
