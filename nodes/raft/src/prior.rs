@@ -14,7 +14,7 @@ use raft::eraftpb::{Entry, HardState};
 use crate::boot::{first_voters, invalid, owner};
 use crate::config::Config;
 use crate::event::wal_file;
-use crate::wal::layout::Job;
+use crate::wal::layout::{Job, Sync};
 use crate::wal::recover::{Defects, recover};
 use crate::wal::{BEGUN, WAL};
 
@@ -48,7 +48,7 @@ pub async fn write(
         layout.entry(group, &entry, chain);
     }
     layout.hard(group, &HardState { term: TERM, ..HardState::default() });
-    layout.close_batch(true);
+    layout.close_batch(Sync::Now);
     let mut begun: Option<(File, u64)> = None;
     for job in layout.jobs.drain(..) {
         match job {
