@@ -2,8 +2,8 @@
 //!
 //! Nodes are production code and know nothing of the simulator, so each is one entry of `nodes()`; a node
 //! of your own is one more. Workloads, faults and checks are declared one per file, in `workloads/`,
-//! `faults/` and `sim/checks/`, and listed in their crates. Scenarios and profiles are files: inside the
-//! project they are read from disk, elsewhere the copies compiled in here serve.
+//! `faults/` and `sim/checks/`, and listed in their crates. Scenarios, studies and profiles are files: inside
+//! the project they are read from disk, elsewhere the copies compiled in here serve.
 
 #[cfg(not(madsim))]
 compile_error!(
@@ -25,7 +25,9 @@ pub fn registry() -> Registry {
         faults: faults::words(),
         checks: checks::words(),
         scenarios: SCENARIOS.to_vec(),
+        studies: STUDIES.to_vec(),
         profiles: PROFILES.to_vec(),
+        documents: DOCUMENTS.to_vec(),
         measures: checks::measures(),
         ..Registry::default()
     }
@@ -70,6 +72,7 @@ const SCENARIOS: &[Builtin] = builtin!("scenarios":
     "leader_crash_elects"
     "retry_storm_outlives_trigger"
     "short_delays_keep_leader"
+    "slow_links_tempt_voters"
     "snapshot_in_step"
     "snapshot_on_its_own_thread"
     "snapshot_spares_heartbeat"
@@ -82,6 +85,10 @@ const SCENARIOS: &[Builtin] = builtin!("scenarios":
     "swarm_three"
 );
 
+const STUDIES: &[Builtin] = builtin!("studies":
+    "election_timeout_price"
+);
+
 const PROFILES: &[Builtin] = builtin!("profiles":
     "dotnet_container"
     "election_lan"
@@ -89,14 +96,21 @@ const PROFILES: &[Builtin] = builtin!("profiles":
     "ssd_lan"
 );
 
+const DOCUMENTS: &[Builtin] = builtin!("documents":
+    "002"
+);
+
 #[cfg(test)]
 mod tests {
     /// What is compiled in is what is there.
     #[test]
     fn every_file_is_in_the_table_of_contents() {
-        for (folder, listed) in
-            [("sim/scenarios", super::SCENARIOS), ("sim/profiles", super::PROFILES)]
-        {
+        for (folder, listed) in [
+            ("sim/scenarios", super::SCENARIOS),
+            ("sim/studies", super::STUDIES),
+            ("sim/profiles", super::PROFILES),
+            ("sim/documents", super::DOCUMENTS),
+        ] {
             let dir = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
             let mut there: Vec<String> = std::fs::read_dir(dir)
                 .unwrap()

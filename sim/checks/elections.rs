@@ -248,6 +248,7 @@ fn disturbs(fact: &Fact<'_>) -> bool {
         Some(
             KernelEvent::Booted { .. }
                 | KernelEvent::Crashed { .. }
+                | KernelEvent::OutOfMemory { .. }
                 | KernelEvent::PowerLost { .. }
                 | KernelEvent::StopAsked
                 | KernelEvent::Exited { .. }

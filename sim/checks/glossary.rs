@@ -28,6 +28,7 @@ pub(crate) const MEASURES: &[(&str, &str)] = &[
     ),
     ("write_p99", "99 of 100 acknowledged writes took no longer than this; see write_p50."),
     ("write_max", "The slowest acknowledged write; see write_p50."),
+    ("write_mean", "The mean latency of all acknowledged writes; see write_p50."),
     ("read_p50", "Half of all reads (get, range) that were answered took no longer than this."),
     ("read_p99", "99 of 100 reads that were answered took no longer than this."),
     (
@@ -59,6 +60,7 @@ pub(crate) const MEASURES: &[(&str, &str)] = &[
     ("acks", "Operations that were acknowledged to clients."),
     ("failures", "Operations of which a client was told that they surely did not happen."),
     ("unknowns", "Operations of which no client knows whether they happened."),
+    ("writes_failed", "Writes that failed, or of which no client knows whether they happened."),
     (
         "wal_written_bytes",
         "Bytes that one node, the one with most, wrote to log files over all its boots.",
@@ -93,23 +95,87 @@ pub(crate) const MEASURES: &[(&str, &str)] = &[
         "Terms before that leader's, since election_won began, in which somebody stood and nobody won.",
     ),
     ("lease_reads", "Reads that leaders admitted under their leases, without asking anybody."),
+    (
+        "bodies_refused",
+        "Requests of peers that a node refused because they were larger than body_limit.",
+    ),
+    (
+        "snapshots_failed",
+        "Snapshots of their own state that nodes could not take, for want of memory, of room, or because \
+         of an error of the disk.",
+    ),
+    (
+        "restores_failed",
+        "Snapshots, from a peer or at a boot, for which a node that restores in one piece had no memory.",
+    ),
     ("snapshots", "Snapshots that nodes took of their own state and that became durable."),
     ("snapshot_max", "The longest time from the start of a snapshot to its durability."),
     ("snapshots_installed", "Snapshots that a node got from a peer."),
+    (
+        "snapshot_1",
+        "How long the first snapshot of a host took from start to durability, at the host where that was \
+         longest.",
+    ),
+    ("snapshot_2", "How long the second snapshot of a host took; see snapshot_1."),
+    ("snapshot_3", "How long the third snapshot of a host took; see snapshot_1."),
+    ("snapshot_4", "How long the fourth snapshot of a host took; see snapshot_1."),
+    ("snapshot_5", "How long the fifth snapshot of a host took; see snapshot_1."),
     ("thread_late_max", "How late a consensus loop ran at worst: its thread or core was held."),
     ("thread_late_count", "How often a consensus loop ran late by more than a heartbeat."),
     ("wal_segments_max", "The most files that one node's log had."),
     ("wal_bytes_max", "The most bytes that the files of one node's log had."),
+    (
+        "table_written_bytes",
+        "Bytes that one node, the one with most, wrote to its table's journal and data file. Absent \
+         where tables live in memory.",
+    ),
+    (
+        "table_bytes_max",
+        "The most bytes that the table's files of one node had; see table_written_bytes.",
+    ),
+    (
+        "disk_used_max",
+        "The most bytes that all files of one node had, looked at when a log segment begins, when a \
+         snapshot is durable, and at the end.",
+    ),
+    (
+        "batch_mean",
+        "Commands in a batch that a node proposed, on average. Absent where writes go one by one.",
+    ),
+    (
+        "log_ratio",
+        "Bytes of the values that nodes encoded for the log over bytes written to it, by the node \
+         that wrote most: above 1 the log is smaller than what clients sent. Absent where values lie \
+         in the log as they came.",
+    ),
     ("tails_lost", "Power losses that took something from a file."),
     ("lost_bytes", "Unsynced bytes that power losses took from files."),
     ("tail_cuts", "How often a node cut a torn tail off its log at its boot."),
+    (
+        "heap_max",
+        "The most memory that one node's process held: what it had claimed, what was dropped and not \
+         collected, and what its runtime needs.",
+    ),
+    ("heap_end", "What the process that held most held when the measures closed; see heap_max."),
+    (
+        "gc_pause_max",
+        "The longest collection: every thread of its node stood still. A pause by a fault in the \
+         middle of it does not count.",
+    ),
+    ("gc_pause_total", "The time that all nodes stood still for collections, young ones included."),
+    ("collections", "Full collections of all nodes, asked for or not."),
+    (
+        "oom_kills",
+        "Processes that were ended over their memory, by the system or by their own runtime.",
+    ),
+    ("allocated_bytes", "Bytes that one node, the one with most, allocated over all its boots."),
     ("frames", "Frames that were sent between all hosts, clients among them."),
     ("frame_bytes", "The bytes of those frames."),
     ("device_syncs", "Flushes that devices did for all hosts."),
     (
         "nodes_excused",
-        "Nodes that ended over an error or a panic that a fault had made within a second, and were \
-         started again; a node counts each time.",
+        "Nodes that ended over an error or a panic that a fault had made within a second, or over memory \
+         that they were refused, and were started again; a node counts each time.",
     ),
     (
         "nodes_refused",

@@ -40,15 +40,18 @@ mod leases;
 mod linearizable;
 mod log_matching;
 mod membership_changed;
+mod memory;
 mod no_needless_election;
 mod one_change_at_a_time;
 mod one_vote_per_term;
 mod read_fresh;
 mod recoverable_or_refuse;
+mod refusals;
 mod snapshot_installed;
 mod snapshot_starved;
 mod snapshots;
 mod state_machine_safety;
+mod tables;
 mod tail_lost;
 mod threads;
 mod waiters_bounded;
@@ -84,15 +87,18 @@ pub fn words() -> Vec<CheckWord> {
         linearizable::word(),
         log_matching::word(),
         membership_changed::word(),
+        memory::word(),
         no_needless_election::word(),
         one_change_at_a_time::word(),
         one_vote_per_term::word(),
         read_fresh::word(),
         recoverable_or_refuse::word(),
+        refusals::word(),
         snapshot_installed::word(),
         snapshot_starved::word(),
         snapshots::word(),
         state_machine_safety::word(),
+        tables::word(),
         tail_lost::word(),
         threads::word(),
         waiters_bounded::word(),
@@ -184,6 +190,7 @@ fn ends_load(fact: &Fact<'_>, view: &View<'_>) -> bool {
 fn death(fact: &Fact<'_>) -> Option<&'static str> {
     match fact.get()? {
         KernelEvent::Crashed { .. } => Some("crash"),
+        KernelEvent::OutOfMemory { .. } => Some("out-of-memory kill"),
         KernelEvent::PowerLost { .. } => Some("power loss"),
         KernelEvent::Exited { .. } => Some("end"),
         KernelEvent::Panicked { .. } => Some("panic"),

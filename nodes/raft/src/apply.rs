@@ -4,12 +4,14 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use host::{Chunks, Host, OpenMode, Thread, Work};
+use host::{Chunks, Claim, Host, OpenMode, Thread, Work};
 use raft::eraftpb::{ConfState, Entry};
+use tokio::sync::Notify;
 
 use crate::answer::Answer;
 use crate::chain::ENVELOPE;
@@ -21,6 +23,9 @@ use crate::members::is_change;
 use crate::snapshot::file::{self, Image, path};
 use crate::snapshot::take::TakeJob;
 use crate::{Applied, ProposeError};
+
+/// What a state machine has left to do, on the apply thread and on disk.
+pub type Settling = Pin<Box<dyn Future<Output = io::Result<()>> + Send>>;
 
 /// What is replicated. Deterministic: the same entries lead to the same state on every host.
 pub trait StateMachine: Send {
@@ -34,6 +39,19 @@ pub trait StateMachine: Send {
     fn state_hash(&self) -> u64;
     /// Bytes that a snapshot will serialise.
     fn size(&self) -> u64;
+    /// Whether proposers wait for `settle` before they are answered.
+    fn settles(&self) -> bool {
+        false
+    }
+    /// What is left to do for all that was applied or restored since the last call. Its error ends
+    /// the node.
+    fn settle(&mut self) -> Option<Settling> {
+        None
+    }
+    /// What has to be read before a snapshot can be made. Its error ends the snapshot.
+    fn gather(&self) -> Option<Settling> {
+        None
+    }
 }
 
 /// Where a proposer waits.
@@ -53,11 +71,33 @@ pub(crate) struct Replica {
     pub(crate) conf: ConfState,
     /// A snapshot is being taken.
     pub(crate) snapshotting: bool,
+    /// Its file is not written yet.
+    pub(crate) writing: bool,
     /// The index at which the next one is due.
     pub(crate) next_snapshot: u64,
+    /// The memory that a peer's snapshot takes until it is restored, if it is in one piece.
+    pub(crate) piece: Option<Claim>,
 }
 
 impl Replica {
+    /// A machine at that position.
+    pub(crate) fn new(
+        machine: Box<dyn StateMachine>,
+        mark: Mark,
+        conf: ConfState,
+        next_snapshot: u64,
+    ) -> Replica {
+        let (snapshotting, writing, piece) = (false, false, None);
+        Replica { machine, mark, conf, snapshotting, writing, next_snapshot, piece }
+    }
+
+    /// A snapshot begins, unless one is under way.
+    pub(crate) fn begin_snapshot(&mut self) -> bool {
+        let begins = !self.snapshotting;
+        (self.snapshotting, self.writing) = (true, self.writing || begins);
+        begins
+    }
+
     /// A snapshot was not taken. The next attempt comes after a tenth of the interval: not at once,
     /// for it may be as costly and as vain, and not a whole interval later, while the log grows.
     pub(crate) fn try_again(&mut self, every: u64) {
@@ -87,6 +127,14 @@ pub(crate) enum ApplyJob {
     Install { group: u32, mark: Mark },
 }
 
+impl ApplyJob {
+    fn group(&self) -> u32 {
+        match self {
+            ApplyJob::Entries { group, .. } | ApplyJob::Install { group, .. } => *group,
+        }
+    }
+}
+
 /// The apply task.
 pub(crate) struct Applier {
     pub(crate) host: Host,
@@ -100,6 +148,8 @@ pub(crate) struct Applier {
     pub(crate) inbox: Mailbox<Input>,
     /// Whether a reader waits for the machine, in any group.
     pub(crate) awaited: Arc<AtomicBool>,
+    /// Told of every snapshot that is written, if entries wait for that.
+    pub(crate) written: Option<Arc<Notify>>,
 }
 
 /// When snapshots are due: at indices that leave `offset` when divided by `every`.
@@ -125,10 +175,15 @@ impl Applier {
         let mut reports = Vec::new();
         while self.jobs.take(&mut round).await {
             for job in round.drain(..) {
+                if let Some(written) = &self.written {
+                    self.idle(job.group(), written, &mut reports).await;
+                }
                 let report = match job {
                     ApplyJob::Entries { group, entries, mark, conf, waiters } => {
-                        self.entries(group, &entries, (mark, conf), waiters);
-                        Input::Applied { group, index: mark.index }
+                        match self.entries(group, &entries, (mark, conf), waiters).await {
+                            Ok(()) => Input::Applied { group, index: mark.index },
+                            Err(error) => Input::Failed(error),
+                        }
                     }
                     ApplyJob::Install { group, mark } => match self.install(group, mark).await {
                         Ok(()) => Input::Applied { group, index: mark.index },
@@ -140,22 +195,57 @@ impl Applier {
                     self.thread.yield_now().await;
                 }
             }
-            // Raft needs to know how far the machine is only some time; a reader may be waiting for
-            // it.
-            let failed = reports.iter().any(|r| matches!(r, Input::Failed(_)));
-            self.inbox.push_lazily(&mut reports, || failed || self.awaited.load(Ordering::SeqCst));
+            self.report(&mut reports);
         }
     }
 
-    fn entries(
+    /// Raft needs to know how far the machine is only some time; a reader may be waiting for it.
+    fn report(&self, reports: &mut Vec<Input>) {
+        let failed = reports.iter().any(|r| matches!(r, Input::Failed(_)));
+        self.inbox.push_lazily(reports, || failed || self.awaited.load(Ordering::SeqCst));
+    }
+
+    /// Waits while a snapshot of the group is written, as DotNext's applier does.
+    async fn idle(&self, group: u32, written: &Notify, reports: &mut Vec<Input>) {
+        while lock(&self.replicas[&group]).writing {
+            self.report(reports);
+            written.notified().await;
+        }
+    }
+
+    /// Applies entries; a machine that settles does that before anybody is answered.
+    async fn entries(
         &self,
         group: u32,
         entries: &[Entry],
         (mark, conf): (Mark, Option<ConfState>),
         waiters: Vec<Waiter>,
-    ) {
+    ) -> io::Result<()> {
+        let mut told = Vec::new();
+        let (due, settling) = self.apply(group, entries, (mark, conf), waiters, &mut told);
+        if let Some(settling) = settling {
+            settling.await?;
+        }
+        told.drain(..).for_each(|(reply, outcome): (Reply, _)| reply.give(outcome));
+        if due {
+            let _ = self.take.push(TakeJob::Take { group });
+        }
+        Ok(())
+    }
+
+    /// Applies entries at one blow. Says whether a snapshot is due and what is left to do; who must
+    /// wait for that is in `told`.
+    fn apply(
+        &self,
+        group: u32,
+        entries: &[Entry],
+        (mark, conf): (Mark, Option<ConfState>),
+        waiters: Vec<Waiter>,
+        told: &mut Vec<(Reply, Result<Applied, ProposeError>)>,
+    ) -> (bool, Option<Settling>) {
         let mut replica = lock(&self.replicas[&group]);
         assert_eq!(replica.mark.index + 1, entries[0].index, "entries are applied once, in order");
+        let settles = replica.machine.settles();
         let mut waiters = waiters.into_iter().peekable();
         for entry in entries {
             let command = entry.context.len() >= ENVELOPE && !is_change(entry);
@@ -169,14 +259,18 @@ impl Applier {
                 // The index alone tells a proposer nothing after a change of leaders: "Students'
                 // Guide to Raft", on clients.
                 let own = waiter.term == entry.term || self.plants.answer_by_index_alone;
-                waiter.reply.give(match waiter.index == entry.index {
+                let outcome = match waiter.index == entry.index {
                     true if own => {
                         Ok(Applied { index: entry.index, term: entry.term, reply: reply.clone() })
                     }
                     // What is applied at an index is all that ever will be.
                     true => Err(ProposeError::Dropped),
                     false => Err(ProposeError::Stopped),
-                });
+                };
+                match settles {
+                    true => told.push((waiter.reply, outcome)),
+                    false => waiter.reply.give(outcome),
+                }
             }
         }
         replica.mark = mark;
@@ -184,17 +278,15 @@ impl Applier {
             replica.conf = conf;
         }
         let state_hash = replica.machine.state_hash();
-        let due = mark.index >= replica.next_snapshot && !replica.snapshotting;
+        let due = mark.index >= replica.next_snapshot && replica.begin_snapshot();
         if due {
-            replica.snapshotting = true;
             replica.next_snapshot = self.rhythm.after(mark.index);
         }
+        let settling = replica.machine.settle();
         drop(replica);
         let (first, last, chain) = (entries[0].index, mark.index, mark.chain);
         self.host.emit(RaftEvent::Applied { group, first, last, chain, state_hash });
-        if due {
-            let _ = self.take.push(TakeJob::Take { group });
-        }
+        (due, settling)
     }
 
     async fn install(&self, group: u32, mark: Mark) -> io::Result<()> {
@@ -205,15 +297,26 @@ impl Applier {
             let mut replica = lock(replica);
             replica.machine.restore(read.data)?;
             replica.mark = mark;
-            replica.conf = read.conf;
+            (replica.conf, replica.piece) = (read.conf, None);
             replica.next_snapshot = self.rhythm.after(mark.index);
             io::Result::Ok(replica.machine.state_hash())
         };
         let state_hash = self.thread.run(work, restore).await?;
+        let settling = lock(replica).machine.settle();
+        if let Some(settling) = settling {
+            settling.await?;
+        }
         let Mark { index, term, chain } = mark;
         self.host.emit(RaftEvent::SnapshotInstalled { group, index, term, chain, state_hash });
         Ok(())
     }
+}
+
+/// The memory of a snapshot that is restored in one piece; says so if there is none.
+pub(crate) fn restoring(host: &Host, (group, index): (u32, u64), bytes: u64) -> io::Result<Claim> {
+    host.memory().claim("snapshot_restore", bytes).inspect_err(|_| {
+        host.emit(RaftEvent::RestoreFailed { group, index, bytes });
+    })
 }
 
 /// Reads and verifies the snapshot at `mark`.

@@ -10,8 +10,9 @@ use std::sync::{Arc, Mutex};
 use host::{Host, Members};
 use raft::eraftpb::ConfState;
 use raft::{RawNode, ReadOnlyOption};
+use tokio::sync::Notify;
 
-use crate::apply::{Applier, Replica, Rhythm, SharedReplica, StateMachine, read_file};
+use crate::apply::{Applier, Replica, Rhythm, SharedReplica, StateMachine, read_file, restoring};
 use crate::config::Config;
 use crate::driver::{Driver, Input, Peer, Plants, Ticks};
 use crate::event::RaftEvent;
@@ -20,7 +21,7 @@ use crate::log::LogStore;
 use crate::mailbox::Mailbox;
 use crate::members::Membership;
 use crate::snapshot::file::path;
-use crate::snapshot::take::Taker;
+use crate::snapshot::take::{BUFFER, Taker};
 use crate::transport::accept::{self, Accept};
 use crate::transport::cluster_hash;
 use crate::transport::codec::Sums;
@@ -64,7 +65,7 @@ pub async fn start(
     }
     let rhythm = rhythm(host, config);
     let plants = plants(host);
-    let replicas = replicas(host, plants, &recovered.logs, rhythm, &machines).await?;
+    let replicas = replicas(host, config, plants, &recovered.logs, &machines).await?;
     remove_orphans(host, &recovered.logs).await?;
     let listener = host.net().listen(&me.peer_addr).await?;
 
@@ -73,7 +74,7 @@ pub async fn start(
     let begin = raft_groups.iter().map(|g| g.membership.clone()).collect();
     let shared = Arc::new(Shared::new(inbox.clone(), groups.clone(), begin));
     let thread = host.thread(config.raft_thread.0);
-    let accept = Arc::new(receiving(host, config, members, groups, &inbox));
+    let accept = Arc::new(receiving(host, config, members, (groups, &replicas), &inbox));
     let driver = Driver {
         host: host.clone(),
         config: config.clone(),
@@ -140,7 +141,7 @@ fn receiving(
     host: &Host,
     config: &Config,
     members: &Members,
-    groups: Vec<u32>,
+    (groups, replicas): (Vec<u32>, &BTreeMap<u32, SharedReplica>),
     inbox: &Mailbox<Input>,
 ) -> Accept {
     let unchecked = host.planted(host::Plant("frame_unchecked"));
@@ -153,6 +154,9 @@ fn receiving(
         groups,
         sums: if unchecked { Sums::Ignored } else { Sums::Compared },
         snapshot_stall: config.snapshot_stall,
+        body_limit: config.body_limit.0,
+        restores_whole: config.restore_form.0 == "whole",
+        replicas: replicas.clone(),
         inbox: inbox.clone(),
         connections: Mutex::default(),
         current: Mutex::default(),
@@ -178,6 +182,7 @@ fn run(
     let writer =
         Writer::new(host, &wal_thread, (cycle, patience), kept, &driver.wal, &driver.inbox);
     driver.writer = Some(wal_thread.spawn("raft_wal", writer.run()));
+    let written = Arc::new(Notify::new());
     let applier = Applier {
         host: host.clone(),
         plants: driver.plants,
@@ -188,12 +193,16 @@ fn run(
         take: driver.take.clone(),
         inbox: driver.inbox.clone(),
         awaited: driver.awaited.clone(),
+        written: (config.apply_during_snapshot.0 == "off").then(|| written.clone()),
     };
     driver.applier = Some(apply_thread.spawn("raft_apply", applier.run()));
     let taker = Taker {
         host: host.clone(),
         plants: driver.plants,
         thread: snapshot_thread.clone(),
+        whole: config.snapshot_form.0 == "whole",
+        collects: config.collect_after_snapshot.0 == "on",
+        written,
         replicas: driver.replicas.clone(),
         jobs: driver.take.clone(),
         inbox: driver.inbox.clone(),
@@ -287,9 +296,9 @@ fn ticks(host: &Host, config: &Config) -> Ticks {
 
 async fn replicas(
     host: &Host,
+    config: &Config,
     plants: Plants,
     logs: &BTreeMap<u32, LogStore>,
-    rhythm: Rhythm,
     machines: &impl Fn(u32) -> Box<dyn StateMachine>,
 ) -> io::Result<BTreeMap<u32, SharedReplica>> {
     let mut out = BTreeMap::new();
@@ -297,12 +306,17 @@ async fn replicas(
         let mark = log.snapshot_mark();
         let mut machine = machines(group);
         if mark.index > 0 {
-            machine.restore(read_file(host, group, mark).await?.data)?;
+            let data = read_file(host, group, mark).await?.data;
+            let bytes = if config.restore_form.0 == "whole" { data.len() } else { BUFFER };
+            let _piece = restoring(host, (group, mark.index), bytes)?;
+            machine.restore(data)?;
+            if let Some(settling) = machine.settle() {
+                settling.await?;
+            }
         }
         let mark = if plants.applied_forgotten { log.start() } else { mark };
-        let next_snapshot = rhythm.after(mark.index);
-        let conf = log.conf().clone();
-        let replica = Replica { machine, mark, conf, snapshotting: false, next_snapshot };
+        let next = rhythm(host, config).after(mark.index);
+        let replica = Replica::new(machine, mark, log.conf().clone(), next);
         out.insert(group, Arc::new(Mutex::new(replica)));
     }
     Ok(out)

@@ -49,6 +49,9 @@ host::settings! {
         /// How long a request of `transport = "request"` waits for its answer before the connection
         /// is given up; 0 is half the upper election timeout.
         rpc_timeout: Duration = "0ns", "0ns..1h";
+        /// The largest request that a peer may send, or frame of a stream; the connection of one that
+        /// sends a larger one is closed, and it is told nothing. 0 takes any.
+        body_limit: Size = "0B", "0B..1TB";
         /// How long to wait for a connection to a peer.
         dial_timeout: Duration = "200ms", "1ms..1min";
         /// Unacknowledged log bytes that a leader sends ahead to one follower.
@@ -70,6 +73,15 @@ host::settings! {
         snapshot_every: u64 = "10000", "1..1000000000";
         /// Each node snapshots at its own phase, or all of them at equal log positions.
         snapshot_phase: Word = "own", "own|equal";
+        /// A snapshot is written from a small buffer, or serialised into one object, in a buffer that
+        /// doubles as it fills, before it is written.
+        snapshot_form: Word = "streamed", "streamed|whole";
+        /// A snapshot is read through a small buffer, or into one object before it is restored.
+        restore_form: Word = "streamed", "streamed|whole";
+        /// Entries are applied while a snapshot is written, or wait until it is.
+        apply_during_snapshot: Word = "on", "on|off";
+        /// Whether all garbage is collected once a snapshot is written.
+        collect_after_snapshot: Word = "off", "on|off";
         /// Entries kept in memory behind a snapshot, so that a slow follower needs no snapshot
         /// itself.
         keep_entries: u64 = "500", "0..1000000000";

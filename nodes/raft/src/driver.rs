@@ -309,7 +309,11 @@ impl Driver {
             match input {
                 Input::Message(Envelope { group, message }) => {
                     if let Some(at) = self.at(group) {
+                        let is_snapshot = message.get_msg_type() == MessageType::MsgSnapshot;
                         self.groups[at].step(&self.host, now, message);
+                        if is_snapshot && !self.groups[at].has_snapshot() {
+                            lock(&self.replicas[&group]).piece = None;
+                        }
                         self.touch(at);
                     }
                 }

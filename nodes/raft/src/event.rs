@@ -199,6 +199,25 @@ events! {
         /// From start to durability.
         took_ns: u64,
     }
+    /// The node could not take a snapshot; it tries again before long.
+    SnapshotFailed = "snapshot_failed" {
+        /// Why: 1 for want of memory, 2 for want of room on the disk, 0 for another reason.
+        why: u64,
+    }
+    /// There was no memory for a snapshot that is restored in one piece.
+    RestoreFailed = "restore_failed" {
+        /// The snapshot's index.
+        index: u64,
+        /// How many bytes it has.
+        bytes: u64,
+    }
+    /// A peer's request was larger than this node takes; the connection was closed.
+    BodyRefused = "body_refused" {
+        /// The peer.
+        from: u64,
+        /// How many bytes it has.
+        bytes: u64,
+    }
     /// A snapshot was streamed to a peer.
     SnapshotSent = "snapshot_sent" {
         /// The peer.
@@ -352,6 +371,15 @@ impl Event for RaftEvent {
             SnapshotFinished { index, took_ns, .. } => {
                 format!("snapshot {index} durable after {} ms", millis(*took_ns))
             }
+            SnapshotFailed { why, .. } => match why {
+                1 => "snapshot failed for want of memory".to_string(),
+                2 => "snapshot failed for want of room".to_string(),
+                _ => "snapshot failed".to_string(),
+            },
+            RestoreFailed { index, bytes, .. } => {
+                format!("no memory to restore snapshot {index}, {bytes} bytes")
+            }
+            BodyRefused { from, bytes, .. } => format!("refuses {bytes} bytes of n{from}"),
             SnapshotSent { to, index, ok: true, .. } => format!("snapshot {index} sent to n{to}"),
             SnapshotSent { to, index, .. } => format!("snapshot {index} did not reach n{to}"),
             SnapshotInstalled { index, .. } => format!("snapshot {index} installed"),
@@ -385,6 +413,7 @@ impl Event for RaftEvent {
                 Weight::Story
             }
             Leader { .. } | Follower { .. } | ThreadLate { .. } | TailCut { .. } => Weight::Story,
+            SnapshotFailed { .. } | RestoreFailed { .. } | BodyRefused { .. } => Weight::Story,
             TransferStarted { .. } | DiskFull { .. } | DiskRoom { .. } => Weight::Story,
             SnapshotStarted { .. } | SnapshotFinished { .. } | SnapshotInstalled { .. } => {
                 Weight::Story

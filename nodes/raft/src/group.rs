@@ -186,6 +186,11 @@ impl Group {
         self.raw.raft.state == StateRole::Leader
     }
 
+    /// Whether a peer's snapshot is to be installed with the next Ready.
+    pub(crate) fn has_snapshot(&self) -> bool {
+        self.raw.raft.raft_log.unstable.snapshot.is_some()
+    }
+
     /// Whom it follows; 0 if nobody is known. Who does not belong to the group hears of no leader
     /// any more, and sends nobody to the last one.
     pub(crate) fn leader(&self) -> u64 {

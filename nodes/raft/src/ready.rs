@@ -56,8 +56,7 @@ impl Driver {
     /// Takes a snapshot out of turn, unless one is being taken.
     fn take_snapshot(&mut self, at: usize) {
         let group = self.groups[at].id;
-        let mut replica = lock(&self.replicas[&group]);
-        if !std::mem::replace(&mut replica.snapshotting, true) {
+        if lock(&self.replicas[&group]).begin_snapshot() {
             let _ = self.take.push(TakeJob::Take { group });
         }
     }

@@ -39,6 +39,11 @@ struct State {
     still: bool,
     /// How many syncs go well before one is refused for lack of room.
     good_syncs: u64,
+    /// The largest object that there is memory for.
+    largest: u64,
+    claims: BTreeMap<u64, u64>,
+    claimed_most: u64,
+    collections: u64,
     said: Vec<String>,
     synced: Vec<String>,
 }
@@ -53,8 +58,9 @@ pub(crate) struct TestArm(Arc<Mutex<(State, Outcomes)>>);
 impl TestArm {
     /// An empty disk.
     pub(crate) fn new() -> TestArm {
+        let most = u64::MAX;
         let state =
-            State { room: u64::MAX, budget: u64::MAX, good_syncs: u64::MAX, ..State::default() };
+            State { room: most, budget: most, good_syncs: most, largest: most, ..State::default() };
         TestArm(Arc::new(Mutex::new((state, BTreeMap::new()))))
     }
 
@@ -90,6 +96,18 @@ impl TestArm {
     pub(crate) fn with_good_syncs(self, count: u64) -> TestArm {
         self.lock().0.good_syncs = count;
         self
+    }
+
+    /// No object may be larger than that.
+    pub(crate) fn with_largest(self, bytes: u64) -> TestArm {
+        self.lock().0.largest = bytes;
+        self
+    }
+
+    /// Bytes that are claimed, the most that were at a time, and how often memory was collected.
+    pub(crate) fn memory_used(&self) -> (u64, u64, u64) {
+        let state = &self.lock().0;
+        (state.claims.values().sum(), state.claimed_most, state.collections)
     }
 
     /// Time does not pass any more by itself.
@@ -262,6 +280,10 @@ impl Arm for TestArm {
         let state = &mut locked.0;
         let outcome = match op {
             Op::Block { .. } => Poll::Pending,
+            Op::Collect => {
+                state.collections += 1;
+                Poll::Ready(Ok(Done::Unit))
+            }
             Op::Hold { .. } => Poll::Ready(Ok(Done::Unit)),
             Op::Sleep { until } if state.still && until.0 > state.now => Poll::Pending,
             Op::Sleep { until } => {
@@ -329,8 +351,24 @@ impl Arm for TestArm {
         [0; 32]
     }
 
-    fn memory(&self, _: MemoryOp) -> io::Result<u64> {
-        Ok(0)
+    fn memory(&self, op: MemoryOp) -> io::Result<u64> {
+        let mut locked = self.lock();
+        let state = &mut locked.0;
+        match op {
+            MemoryOp::Claim { bytes, .. } if bytes > state.largest => {
+                return Err(ErrorKind::OutOfMemory.into());
+            }
+            MemoryOp::Claim { bytes, .. } => {
+                state.next += 1;
+                state.claims.insert(state.next, bytes);
+                state.claimed_most = state.claimed_most.max(state.claims.values().sum());
+                return Ok(state.next);
+            }
+            MemoryOp::Resize { claim, bytes } => drop(state.claims.insert(claim, bytes)),
+            MemoryOp::Release { claim } => drop(state.claims.remove(&claim)),
+            MemoryOp::Allocate { .. } | MemoryOp::Used => {}
+        }
+        Ok(state.claims.values().sum())
     }
 
     fn emit(&self, event: &dyn Event) {

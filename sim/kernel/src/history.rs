@@ -235,7 +235,11 @@ impl History {
             Some(KernelEvent::Resumed { .. } | KernelEvent::DiskGoesOn { .. }) => {
                 self.overlay.remove(&host);
             }
-            Some(KernelEvent::Crashed { .. } | KernelEvent::PowerLost { .. }) => {
+            Some(
+                KernelEvent::Crashed { .. }
+                | KernelEvent::OutOfMemory { .. }
+                | KernelEvent::PowerLost { .. },
+            ) => {
                 self.overlay.remove(&host);
             }
             _ => {}
@@ -278,8 +282,9 @@ impl History {
             // The end of a run is worth more than its beginning.
             self.trace.drain(..LINES_MAX / 2);
         }
+        let still = |h: usize| self.overlay.contains(&h) || world.hosts[h].collecting.is_some();
         let mark = |h: usize| match self.roles[h] {
-            Some(role) if role.mark != '#' && self.overlay.contains(&h) => '~',
+            Some(role) if role.mark != '#' && still(h) => '~',
             Some(role) => role.mark,
             None => ' ',
         };

@@ -1,6 +1,8 @@
 //! A snapshot travels on a connection of its own, beside Raft's messages: an announcement (the
 //! message without its data, and the file's length), the file in frames of at most a megabyte, and
-//! one answer when the receiver has it durable. Only then does the receiver's Raft learn of it.
+//! one answer when the receiver has it durable. Only then does the receiver's Raft learn of it. A
+//! receiver that restores in one piece must have the memory for it, or does without the snapshot and
+//! is sent it again.
 //!
 //! The receiver believes nothing: what arrives is verified on the way to the disk, because once it
 //! bears a snapshot's name the log is given up for it, and a bad one would stop every boot.
@@ -76,8 +78,8 @@ impl Outgoing {
     }
 }
 
-/// Receives one snapshot; any failure closes the connection and leaves nothing behind. Without room
-/// the sender is left waiting for a while, because it sends again as soon as it knows.
+/// Receives one snapshot; any failure closes the connection and leaves nothing behind. Without room,
+/// or memory, the sender is left waiting for a while, because it sends again as soon as it knows.
 pub(crate) async fn receive(
     accept: &Accept,
     from: u64,
@@ -96,7 +98,7 @@ pub(crate) async fn receive(
             if let Some(tmp) = tmp {
                 let _ = accept.host.disk().remove(&tmp).await;
             }
-            if is_full(&error) {
+            if is_full(&error) || error.kind() == io::ErrorKind::OutOfMemory {
                 let pause = ROOM_PAUSE.min(accept.snapshot_stall / 2);
                 accept.host.clock().sleep(pause).await;
             }
@@ -145,6 +147,7 @@ async fn store(
         file.append(SNAPSHOT, piece).await?;
     }
     arriving.finish().map_err(invalid)?;
+    accept.claim(envelope.group, mark.index, len)?;
     file.sync(SNAPSHOT).await?;
     disk.rename(&name, &target).await?;
     disk.sync_dir().await?;

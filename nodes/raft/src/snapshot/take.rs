@@ -2,14 +2,20 @@
 //! `snapshot_thread = "raft"` it holds the thread that answers heartbeats, which is the whole of
 //! snapshot starvation. State and index are captured together, under the replica's lock, when the
 //! work is done. Then the file is written beside the old one, synced, renamed, and only then does
-//! the log learn of it. One that fails, for lack of room or otherwise, leaves nothing behind and is
-//! tried again after a tenth of the interval.
+//! the log learn of it. One that fails, for lack of room, of memory or otherwise, leaves nothing
+//! behind and is tried again after a tenth of the interval.
+//!
+//! With `snapshot_form = "whole"` the image is an object of its own, as .NET's
+//! `SerializeToUtf8Bytes` makes one: a buffer that doubles when it is full, the old one alive until
+//! it is copied, and then a copy of just the right size.
 
 use std::collections::BTreeMap;
 use std::io;
+use std::sync::Arc;
 
-use host::{Chunks, Class, Host, Mono, OpenMode, Thread, Work};
+use host::{Chunks, Claim, Class, Host, Memory, Mono, OpenMode, Thread, Work};
 use raft::eraftpb::ConfState;
+use tokio::sync::Notify;
 
 use super::file::{encode, path};
 use crate::apply::{SharedReplica, lock};
@@ -17,10 +23,13 @@ use crate::driver::{Input, Plants};
 use crate::event::RaftEvent;
 use crate::log::Mark;
 use crate::mailbox::Mailbox;
+use crate::wal::writer::is_full;
 
 const SNAPSHOT: Class = Class("snapshot");
 /// A large file is written in pieces, so that other writers get their turn at the device.
 const PIECE: u64 = 4 << 20;
+/// Memory of a snapshot that is streamed, and with which a whole one begins.
+pub(crate) const BUFFER: u64 = 64 << 10;
 
 /// What the snapshot task is asked for.
 pub(crate) enum TakeJob {
@@ -46,6 +55,12 @@ pub(crate) struct Taker {
     pub(crate) host: Host,
     pub(crate) plants: Plants,
     pub(crate) thread: Thread,
+    /// The image is one object before it is written.
+    pub(crate) whole: bool,
+    /// All garbage is collected when one is written.
+    pub(crate) collects: bool,
+    /// Told of every snapshot that is written, or given up.
+    pub(crate) written: Arc<Notify>,
     pub(crate) replicas: BTreeMap<u32, SharedReplica>,
     pub(crate) jobs: Mailbox<TakeJob>,
     pub(crate) inbox: Mailbox<Input>,
@@ -59,14 +74,27 @@ impl Taker {
             for job in round.drain(..) {
                 match job {
                     TakeJob::Take { group } => {
-                        let input = match self.take(group).await {
-                            Ok(taken) => Input::SnapshotTaken(taken),
-                            Err(_) => Input::SnapshotFailed { group },
-                        };
+                        let input = self.attempt(group).await;
                         let _ = self.inbox.push(input);
                     }
                     TakeJob::Clean { group, before } => self.clean(group, before).await,
                 }
+            }
+        }
+    }
+
+    async fn attempt(&self, group: u32) -> Input {
+        let outcome = self.take(group).await;
+        if self.collects && outcome.is_ok() {
+            self.host.memory().collect().await;
+        }
+        lock(&self.replicas[&group]).writing = false;
+        self.written.notify_one();
+        match outcome {
+            Ok(taken) => Input::SnapshotTaken(taken),
+            Err(error) => {
+                self.host.emit(RaftEvent::SnapshotFailed { group, why: reason(&error) });
+                Input::SnapshotFailed { group }
             }
         }
     }
@@ -79,6 +107,10 @@ impl Taker {
             (replica.mark.index, replica.machine.size())
         };
         self.host.emit(RaftEvent::SnapshotStarted { group, index, bytes });
+        let gathering = lock(replica).machine.gather();
+        if let Some(gathering) = gathering {
+            gathering.await?;
+        }
         let work = Work { kind: "snapshot_serialize", bytes };
         // State and index in two steps are two moments: a fuzzy snapshot, which needs a log that may
         // be applied to it twice, as ZooKeeper's; this one is said to hold what it lacks.
@@ -94,6 +126,7 @@ impl Taker {
         };
         let (mark, rope, conf) = self.thread.run(work, capture).await;
         let bytes = rope.len();
+        let _image = self.buffer(bytes)?;
         let target = path(group, mark.index);
         let tmp = format!("{target}.tmp");
         if let Err(error) = self.store(&rope, &tmp, &target).await {
@@ -101,6 +134,12 @@ impl Taker {
             return Err(error);
         }
         Ok(Taken { group, mark, conf, bytes, started })
+    }
+
+    /// The memory that an image of so many bytes takes while it is written.
+    fn buffer(&self, bytes: u64) -> io::Result<Claim> {
+        let memory = self.host.memory();
+        if self.whole { serialised(&memory, bytes) } else { memory.claim(IMAGE, BUFFER) }
     }
 
     /// Writes the file beside the old one and makes it and its name durable.
@@ -128,6 +167,28 @@ impl Taker {
         for name in names.iter().filter(|n| **n < oldest && !n.contains('.')) {
             let _ = disk.remove(name).await;
         }
+    }
+}
+
+/// What the claims are called.
+const IMAGE: &str = "snapshot_image";
+
+/// An image in one object, with the buffers that it went through.
+fn serialised(memory: &Memory, bytes: u64) -> io::Result<Claim> {
+    let mut buffer = memory.claim(IMAGE, BUFFER)?;
+    while buffer.bytes() < bytes {
+        // The old one lives until the new one is there.
+        buffer = memory.claim(IMAGE, buffer.bytes() * 2)?;
+    }
+    memory.claim(IMAGE, bytes)
+}
+
+/// Why a snapshot failed, as its event says it.
+fn reason(error: &io::Error) -> u64 {
+    match error.kind() {
+        io::ErrorKind::OutOfMemory => 1,
+        _ if is_full(error) => 2,
+        _ => 0,
     }
 }
 
@@ -166,9 +227,12 @@ mod tests {
         let host = arm.host();
         let mark = Mark { index: 7, term: 1, chain: 3 };
         let conf = ConfState { voters: vec![1, 2, 3], ..ConfState::default() };
-        let (snapshotting, next_snapshot) = (true, 100);
-        let replica = Replica { machine: Box::new(Still), mark, conf, snapshotting, next_snapshot };
+        let mut replica = Replica::new(Box::new(Still), mark, conf, 100);
+        assert!(replica.begin_snapshot() && !replica.begin_snapshot());
         Taker {
+            whole: false,
+            collects: false,
+            written: Arc::default(),
             plants: Plants::default(),
             thread: host.thread("snapshot"),
             host,
@@ -202,5 +266,38 @@ mod tests {
         let mut replica = lock(&taker.replicas[&1]);
         replica.try_again(50);
         assert_eq!((replica.snapshotting, replica.next_snapshot), (false, 12));
+    }
+
+    #[test]
+    fn a_whole_image_takes_its_buffers_and_a_streamed_one_next_to_nothing() {
+        let (claimed, bytes) = (|arm: &TestArm| arm.memory_used(), 300_000);
+        let arm = TestArm::new();
+        let mut taker = taker(&arm);
+        drop(taker.buffer(bytes).unwrap());
+        assert_eq!(claimed(&arm), (0, BUFFER, 0));
+        taker.whole = true;
+        let image = taker.buffer(bytes).unwrap();
+        // 64, 128, 256 and 512 KiB; the last beside the one before it, and then beside the image.
+        assert_eq!(claimed(&arm), (bytes, (512 << 10) + bytes, 0));
+        drop(image);
+        for (largest, fits) in [(BUFFER, false), (bytes, false), (512 << 10, true)] {
+            let arm = TestArm::new().with_largest(largest);
+            let taker = Taker { whole: true, ..self::taker(&arm) };
+            assert_eq!(taker.buffer(bytes).is_ok(), fits, "{largest}");
+            assert_eq!(claimed(&arm).0, 0, "nothing stays");
+        }
+    }
+
+    #[test]
+    fn without_memory_a_snapshot_fails_and_says_so_and_garbage_goes_after_one() {
+        for (largest, word) in [(BUFFER - 1, "snapshot_failed"), (BUFFER, "snapshot_started")] {
+            let arm = TestArm::new().with_largest(largest);
+            let taker = Taker { whole: true, collects: true, ..taker(&arm) };
+            let input = at_once(taker.attempt(1)).unwrap();
+            assert_eq!(matches!(input, Input::SnapshotTaken(_)), largest == BUFFER);
+            assert_eq!(arm.files().len() as u64, arm.memory_used().2, "one for each");
+            assert_eq!((arm.memory_used().0, arm.said().pop().unwrap().as_str()), (0, word));
+            assert!(!lock(&taker.replicas[&1]).writing);
+        }
     }
 }

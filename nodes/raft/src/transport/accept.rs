@@ -1,10 +1,12 @@
 //! The receiving side: accepts connections, believes a hello of the same cluster, and hands
 //! messages to the consensus loop, a frame at a time. A frame that is garbage, or a message that no
-//! honest peer sends on this way, ends its connection and nothing else. A peer that dials anew has
+//! honest peer sends on this way, ends its connection and nothing else. So does a frame beyond
+//! `body_limit`, as with an HTTP server's bound on bodies: its sender, told nothing, sends it again. A peer that dials anew has
 //! given up what it dialled before, even if this end never heard of it: its latest connection ends
 //! the one before.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -13,7 +15,9 @@ use raft::eraftpb::MessageType;
 
 use super::codec::{Envelope, Garbage, Sums, decode};
 use super::{Purpose, read_hello};
+use crate::apply::{SharedReplica, lock, restoring};
 use crate::driver::Input;
+use crate::event::RaftEvent;
 use crate::mailbox::Mailbox;
 use crate::snapshot::stream;
 
@@ -35,6 +39,11 @@ pub(crate) struct Accept {
     /// Whether frames are compared with their checksums.
     pub(crate) sums: Sums,
     pub(crate) snapshot_stall: Duration,
+    /// Longer frames are refused; 0: none is.
+    pub(crate) body_limit: u64,
+    /// A peer's snapshot is restored in one piece, for which there has to be memory.
+    pub(crate) restores_whole: bool,
+    pub(crate) replicas: BTreeMap<u32, SharedReplica>,
     pub(crate) inbox: Mailbox<Input>,
     /// Tasks of open connections, to be ended with the node.
     pub(crate) connections: Mutex<BTreeMap<u64, Task>>,
@@ -64,6 +73,15 @@ impl Accept {
             task.cancel();
         }
         true
+    }
+
+    /// Claims the memory that a peer's snapshot takes until it is restored.
+    pub(crate) fn claim(&self, group: u32, index: u64, bytes: u64) -> io::Result<()> {
+        if self.restores_whole {
+            let claim = restoring(&self.host, (group, index), bytes)?;
+            lock(&self.replicas[&group]).piece = Some(claim);
+        }
+        Ok(())
     }
 
     /// Ends all connections.
@@ -139,6 +157,12 @@ async fn serve(accept: Arc<Accept>, conn: Conn, number: u64) {
 async fn receive(accept: &Accept, purpose: Purpose, from: u64, mut tx: Sender, mut rx: Receiver) {
     let mut turn = Vec::new();
     while let Ok(Some(frame)) = rx.recv().await {
+        if accept.body_limit > 0 && frame.len() > accept.body_limit {
+            let event = RaftEvent::BodyRefused { group: 0, from, bytes: frame.len() };
+            accept.host.emit(event);
+            tx.abort();
+            return;
+        }
         let (seq, frame) = match purpose {
             Purpose::Request if frame.len() > 8 => {
                 (Some(frame.slice(0, 8)), frame.slice(8, frame.len() - 8))

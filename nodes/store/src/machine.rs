@@ -1,0 +1,234 @@
+//! The table as the state machine that consensus drives, and what applying a command costs beside the
+//! change in memory: decoding a value that lies encoded in the log, writing it to the table's own
+//! pages. That is done after each batch of entries, on the apply thread, before anybody is answered.
+//! A table that lives in memory, of values that lie in the log as they came, has no such upkeep.
+//!
+//! On a graceful stop a table can be closed at once, which is a defect that systems have whose parts
+//! are closed by somebody who does not ask what still uses them: a command that is applied then ends
+//! the node with an error. It did take effect, and so it will after the next boot; nobody was told.
+//! Left out: prices; they are the profile's, by the kinds `table_write` and `command_decode`.
+
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use host::{Chunks, Host, Plant, Thread, Work};
+use raft_driver::{Image, Settling, StateMachine};
+
+use crate::Config;
+use crate::command::{Act, Command};
+use crate::encoding::Form;
+use crate::event::StoreEvent;
+use crate::pages::Pages;
+use crate::table::{Item, Outcome, Plants, Table};
+
+/// The table, shared between the state machine and those who read it.
+#[derive(Clone)]
+pub(crate) struct SharedTable {
+    host: Host,
+    table: Arc<Mutex<Table>>,
+    upkeep: Option<Arc<Upkeep>>,
+}
+
+impl SharedTable {
+    /// An empty table; its files, if it has any, are begun afresh.
+    pub(crate) async fn open(host: &Host, config: &Config) -> io::Result<SharedTable> {
+        let plants = Plants {
+            session_forgotten: host.planted(Plant("session_forgotten")),
+            session_not_in_snapshot: host.planted(Plant("session_not_in_snapshot")),
+            session_expires_by_own_clock: host.planted(Plant("session_expires_by_own_clock")),
+            cas_blind: host.planted(Plant("cas_blind")),
+            delete_forgotten: host.planted(Plant("delete_forgotten")),
+        };
+        let table = Arc::new(Mutex::new(Table::new(plants)));
+        let upkeep = Upkeep::open(host, config).await?.map(Arc::new);
+        Ok(SharedTable { host: host.clone(), table, upkeep })
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Table> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The state machine; there is one of them.
+    pub(crate) fn machine(&self) -> Machine {
+        Machine { table: self.clone(), owed: Vec::new() }
+    }
+
+    /// Closes the table; whoever still applies something finds it closed.
+    pub(crate) fn close(&self) {
+        if let Some(upkeep) = &self.upkeep {
+            upkeep.closed.store(true, Ordering::SeqCst);
+        }
+    }
+}
+
+/// What is to be done for one entry.
+enum Owed {
+    /// A value was decoded, which is so long.
+    Decode { raw: u64 },
+    /// All there was is gone.
+    Afresh,
+    /// The key had a value of so many bytes when the state was restored.
+    Fill { key: Bytes, raw: u64 },
+    /// The key has a value of so many bytes.
+    Put { key: Bytes, raw: u64 },
+    /// The key is gone.
+    Remove { key: Bytes },
+}
+
+/// What has to be done beside the table in memory.
+struct Upkeep {
+    host: Host,
+    /// The thread that applies.
+    thread: Thread,
+    pages: Option<Pages>,
+    closed: AtomicBool,
+    /// Whether it was said that something was applied to the closed table.
+    said: AtomicBool,
+}
+
+impl Upkeep {
+    async fn open(host: &Host, config: &Config) -> io::Result<Option<Upkeep>> {
+        let own = &config.own;
+        let on_disk = own.table.0 == "pages";
+        if !on_disk && own.encoding.0 == "raw" && own.close.0 == "drains" {
+            return Ok(None);
+        }
+        let pages = if on_disk { Some(Pages::open(host).await?) } else { None };
+        Ok(Some(Upkeep {
+            host: host.clone(),
+            thread: host.thread(config.raft.apply_thread.0),
+            pages,
+            closed: AtomicBool::new(false),
+            said: AtomicBool::new(false),
+        }))
+    }
+
+    /// Does what is owed, for each entry by its log index.
+    async fn settle(&self, owed: Vec<(u64, Owed)>) -> io::Result<()> {
+        for (index, owed) in owed {
+            self.is_open(index)?;
+            self.one(owed).await?;
+            self.is_open(index)?;
+        }
+        Ok(())
+    }
+
+    async fn one(&self, owed: Owed) -> io::Result<()> {
+        let work = |kind, bytes| Work { kind, bytes };
+        match (owed, &self.pages) {
+            (Owed::Decode { raw }, _) => {
+                self.thread.run(work("command_decode", raw), || ()).await;
+                Ok(())
+            }
+            (_, None) => Ok(()),
+            (Owed::Afresh, Some(pages)) => pages.begin_afresh().await,
+            // What restoring costs beside the disk is consensus' to charge.
+            (Owed::Fill { key, raw }, Some(pages)) => pages.put(&key, raw).await,
+            (Owed::Put { key, raw }, Some(pages)) => {
+                self.thread.run(work("table_write", raw), || ()).await;
+                pages.put(&key, raw).await
+            }
+            (Owed::Remove { key }, Some(pages)) => {
+                self.thread.run(work("table_write", 0), || ()).await;
+                pages.remove(&key).await
+            }
+        }
+    }
+
+    fn is_open(&self, index: u64) -> io::Result<()> {
+        if !self.closed.load(Ordering::SeqCst) {
+            return Ok(());
+        }
+        if !self.said.swap(true, Ordering::SeqCst) {
+            self.host.emit(StoreEvent::AppliedAfterClose { index });
+        }
+        Err(io::Error::other("the table was closed while commands were applied"))
+    }
+}
+
+/// The state machine.
+pub(crate) struct Machine {
+    table: SharedTable,
+    owed: Vec<(u64, Owed)>,
+}
+
+impl Machine {
+    /// Notes what an entry that was applied costs.
+    fn owe(&mut self, index: u64, context: &[u8], took_effect: bool) {
+        let Some(Command::Do { act, form, key, .. }) = Command::decode(context) else { return };
+        let raw = self.table.lock().get(&key).map_or(0, |item| item.len());
+        if form != Form::Plain {
+            self.owed.push((index, Owed::Decode { raw }));
+        }
+        if took_effect {
+            let change = match act {
+                Act::Delete => Owed::Remove { key },
+                Act::Put | Act::CompareAndSet { .. } => Owed::Put { key, raw },
+            };
+            self.owed.push((index, change));
+        }
+    }
+}
+
+impl StateMachine for Machine {
+    fn apply(&mut self, index: u64, _: u64, context: &Bytes, data: &Bytes) -> Bytes {
+        let mut table = self.table.lock();
+        if table.plants.session_expires_by_own_clock {
+            table.expire(index, self.table.host.clock().now());
+        }
+        let Outcome { answer, said } = table.apply(index, context, data);
+        drop(table);
+        if self.table.upkeep.is_some() {
+            self.owe(index, context, matches!(said, Some(StoreEvent::Done { .. })));
+        }
+        if let Some(event) = said {
+            self.table.host.emit(event);
+        }
+        Bytes::copy_from_slice(&answer.encode())
+    }
+
+    fn settles(&self) -> bool {
+        self.table.upkeep.is_some()
+    }
+
+    fn settle(&mut self) -> Option<Settling> {
+        let upkeep = self.table.upkeep.clone()?;
+        let owed = std::mem::take(&mut self.owed);
+        (!owed.is_empty())
+            .then(|| -> Settling { Box::pin(async move { upkeep.settle(owed).await }) })
+    }
+
+    fn gather(&self) -> Option<Settling> {
+        let pages = self.table.upkeep.as_ref()?.pages.clone()?;
+        Some(Box::pin(async move { pages.read_all().await }))
+    }
+
+    fn snapshot(&self) -> Image {
+        self.table.lock().image()
+    }
+
+    fn restore(&mut self, image: Chunks) -> io::Result<()> {
+        let mut table = self.table.lock();
+        *table = Table::read(&image, table.plants).ok_or_else(|| {
+            io::Error::new(io::ErrorKind::InvalidData, "the snapshot is not one of a store")
+        })?;
+        if self.table.upkeep.as_ref().is_some_and(|upkeep| upkeep.pages.is_some()) {
+            let put = |(key, item): (&Bytes, &Item)| {
+                (table.index, Owed::Fill { key: key.clone(), raw: item.len() })
+            };
+            self.owed.push((table.index, Owed::Afresh));
+            self.owed.extend(table.range(b"", b"").map(put));
+        }
+        Ok(())
+    }
+
+    fn state_hash(&self) -> u64 {
+        self.table.lock().hash()
+    }
+
+    fn size(&self) -> u64 {
+        self.table.lock().size()
+    }
+}
