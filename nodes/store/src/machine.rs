@@ -47,7 +47,9 @@ impl SharedTable {
             cas_blind: host.planted(Plant("cas_blind")),
             delete_forgotten: host.planted(Plant("delete_forgotten")),
         };
-        let table = Arc::new(Mutex::new(Table::new(plants)));
+        let mut table = Table::new(plants);
+        table.memory = Some(host.memory());
+        let table = Arc::new(Mutex::new(table));
         let upkeep = Upkeep::open(host, config).await?.map(Arc::new);
         let buffers = Buffers::new(host, config.own.buffers.0 == "fresh");
         let in_memory = config.own.table.0 == "memory";
@@ -261,9 +263,11 @@ impl StateMachine for Machine {
     fn restore(&mut self, image: Chunks) -> io::Result<()> {
         let shared = self.table.table.clone();
         let mut table = shared.lock().unwrap_or_else(PoisonError::into_inner);
+        let memory = table.memory.take();
         *table = Table::read(&image, table.plants).ok_or_else(|| {
             io::Error::new(io::ErrorKind::InvalidData, "the snapshot is not one of a store")
         })?;
+        table.memory = memory;
         if self.table.upkeep.as_ref().is_some_and(|upkeep| upkeep.pages.is_some()) {
             let put = |(key, item): (&Bytes, &Item)| {
                 (table.index, Owed::Fill { key: key.clone(), raw: item.len() })

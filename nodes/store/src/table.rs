@@ -12,7 +12,7 @@ use std::ops::Bound;
 use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
-use host::{Chunks, Mono};
+use host::{Chunks, Memory, Mono};
 use raft_driver::rope::{Numbers, Reader};
 use raft_driver::{GENESIS, Image, chain};
 
@@ -100,6 +100,8 @@ pub(crate) struct Table {
     /// The last log index that went through.
     pub(crate) index: u64,
     pub(crate) plants: Plants,
+    /// Where values that were decoded are kept.
+    pub(crate) memory: Option<Memory>,
     /// Planted: when this node applied its last entries.
     applied: VecDeque<(u64, Mono)>,
 }
@@ -113,10 +115,13 @@ const PACKED_HEAD: usize = 4;
 
 /// What the table keeps of a command's body, and the length of the value if that is a block. `None`
 /// if the body is not what the command says.
-fn kept(form: Form, body: &Bytes) -> Option<(Bytes, u32)> {
+fn kept(form: Form, body: &Bytes, memory: Option<&Memory>) -> Option<(Bytes, u32)> {
     match form {
         Form::Plain => Some((body.clone(), 0)),
-        Form::Text => encoding::from_text(body).map(|value| (value, 0)),
+        Form::Text => {
+            let value = encoding::from_text(body)?;
+            Some((memory.map_or(value.clone(), |memory| memory.share(value)), 0))
+        }
         Form::Block { raw } => encoding::is_plausible(body.len(), raw).then(|| (body.clone(), raw)),
     }
 }
@@ -181,7 +186,7 @@ impl Table {
                     }
                     Standing::Next | Standing::Last(_) | Standing::Unknown => {}
                 }
-                let Some((kept, packed)) = kept(form, value) else {
+                let Some((kept, packed)) = kept(form, value, self.memory.as_ref()) else {
                     return Outcome::quiet(Answer::Refused);
                 };
                 let item = Item { kept, packed, crc, version: index, client: by.client, op: by.op };

@@ -11,6 +11,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use bytes::Bytes;
+
 use crate::{Addr, Chunks, Event, Mono, Wall, Work};
 
 /// Names one submitted operation.
@@ -199,6 +201,10 @@ pub trait Arm: Send + Sync + 'static {
     /// Claims memory, gives it up, or asks how much is held; nothing happens once the boot is over. What
     /// does not fit is an error of kind `OutOfMemory`.
     fn memory(&self, op: MemoryOp) -> io::Result<u64>;
+    /// The same bytes, kept but once where the machine has them already.
+    fn share(&self, bytes: Bytes) -> Bytes {
+        bytes
+    }
     /// Records a fact.
     fn emit(&self, event: &dyn Event);
     /// Whether a defect is planted.

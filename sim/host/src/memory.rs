@@ -9,12 +9,20 @@
 use std::io;
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use crate::arm::{Arm, ClaimId, MemoryOp, Op, OpFuture};
 
 /// A host's memory. Cheap to clone.
 #[derive(Clone)]
 pub struct Memory {
     arm: Arc<dyn Arm>,
+}
+
+impl std::fmt::Debug for Memory {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Memory")
+    }
 }
 
 impl Memory {
@@ -43,6 +51,12 @@ impl Memory {
     /// also what the runtime itself needs.
     pub fn used(&self) -> u64 {
         self.arm.memory(MemoryOp::Used).unwrap_or(0)
+    }
+
+    /// The same bytes. Hosts that are simulated share one machine's memory: what several of them come to by
+    /// themselves, such as a value that each of them decodes, is kept once. Nobody can tell the difference.
+    pub fn share(&self, bytes: Bytes) -> Bytes {
+        self.arm.share(bytes)
     }
 
     /// Collects everything that nobody claims, and compacts the rest: every thread of the host stands still

@@ -6,6 +6,7 @@ use std::io;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use bytes::Bytes;
 use host::arm::{
     Arm, BoxFuture, Close, ConnId, Done, FileId, ListenerId, MemoryOp, Op, TaskId, ThreadId, Ticket,
 };
@@ -161,6 +162,13 @@ impl Arm for SimArm {
         match self.world() {
             Some(mut world) => world.memory(self.host, op),
             None => Err(io::Error::other("this boot of the host has ended")),
+        }
+    }
+
+    fn share(&self, bytes: Bytes) -> Bytes {
+        match self.world() {
+            Some(mut world) => world.contents.share(bytes),
+            None => bytes,
         }
     }
 

@@ -10,6 +10,7 @@
 //! disks, cores and clocks).
 
 mod closing;
+mod contents;
 mod cuts;
 mod dial;
 mod ghosts;
@@ -49,6 +50,7 @@ use crate::model::overlaps::Overlaps;
 use crate::model::share::Share;
 use crate::profile::Profile;
 
+use contents::Contents;
 pub(crate) use memory::Collecting;
 pub(crate) use moments::{Moment, Moments};
 pub(crate) use net::{Item, Links, NetState};
@@ -259,6 +261,7 @@ pub struct World {
     pub(crate) polls_max: u64,
     pub(crate) bytes_max: u64,
     pub(crate) queue_bytes: u64,
+    pub(crate) contents: Contents,
     pub(crate) history_bytes: u64,
     pub(crate) livelock: Option<String>,
     pub(crate) panic: Option<String>,
@@ -329,6 +332,7 @@ impl World {
             polls_max: u64::MAX,
             bytes_max: u64::MAX,
             queue_bytes: 0,
+            contents: Contents::default(),
             history_bytes: 0,
             livelock: None,
             panic: None,
