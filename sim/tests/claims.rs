@@ -1,7 +1,7 @@
-//! Claims as a whole: they are sound (each row in one place and laid out, each fit named by both sides, siblings
-//! that differ only in what the document varies), they rest on what they say (each fitted constant, changed by
-//! 20 %, moves a row that was predicted), and `reproduce` tells them to people and machines and refuses what
-//! cannot be meant. All refusals together are `golden/broken_claims.txt`.
+//! Claims as a whole: they are sound (each row in one place and laid out, each fit named by both sides,
+//! siblings that differ only in what the document varies), they rest on what they say (each fitted
+//! constant, changed by 20 %, moves a row that was predicted), and `reproduce` tells them to people and
+//! machines and refuses what cannot be meant. All refusals together are `golden/broken_claims.txt`.
 
 mod program;
 

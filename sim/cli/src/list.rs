@@ -1,6 +1,6 @@
-//! `list`: the words there are. In JSON `{scenarios: [{name, title}], documents: [{name, title}], studies,
-//! nodes, workloads, faults, checks, plants, measures}`, where all but the first two are lists of words. For people a check that takes an
-//! argument is followed by `(..)`.
+//! `list`: the words there are. In JSON `{scenarios: [{name, title}], documents: [{name, title}],
+//! studies, nodes, workloads, faults, checks, plants, measures}`, where all but the first two are lists
+//! of words. For people a check that takes an argument is followed by `(..)`.
 //!
 //! The lists are the registry's own, so a word that is listed is a word that works; `explain` tells more.
 
