@@ -37,9 +37,10 @@ const NAMED_MAX: usize = 3;
 
 /// `reproduce`.
 ///
-/// A row is inside if the document's value, read with the precision it is printed to, meets the 5th to 95th
-/// percentile of the scenario's `claim_seeds` seeds, and the 95th is at most 4 times the 5th. An order holds if
-/// the medians go the way the document's figures go. `explain inside` and its like say what words mean.
+/// A row is inside if the document's value, read with the precision it is printed to, meets the 5th to
+/// 95th percentile of the scenario's `claim_seeds` seeds, and the 95th is at most 4 times the 5th. An
+/// order holds if the medians go the way the document's figures go. `explain inside` and its like say
+/// what words mean.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// A document, or a scenario whose rows are wanted (a name, or a path that ends in .toml) [default: all

@@ -3,8 +3,8 @@
 //! by which its median moves for one percent of the constant. Draws are keyed, so both runs meet the same
 //! weather and the same load; the first four seeds do.
 //!
-//! A dot is a row that did not move; a dash one without a number: an input, or a measure that is 0 or missing.
-//! Of an order it is the ratio of its last median to its first that moves.
+//! A dot is a row that did not move; a dash one without a number: an input, or a measure that is 0 or
+//! missing. Of an order it is the ratio of its last median to its first that moves.
 
 use std::collections::BTreeMap;
 use std::ops::Range;

@@ -4,9 +4,9 @@
 //! of it: 95 of 100 seeds must keep it. Of an order the medians must go the way the document's figures go,
 //! each pair of neighbours.
 //!
-//! Elasticity says how a row rests on a constant: the percent by which its median moves for one percent of the
-//! constant, from a run with less of it to a run with more. Left out: errors of the medians themselves.
-//! Quantiles are values that occurred (nearest rank).
+//! Elasticity says how a row rests on a constant: the percent by which its median moves for one percent
+//! of the constant, from a run with less of it to a run with more. Left out: errors of the medians
+//! themselves. Quantiles are values that occurred (nearest rank).
 
 use std::time::Duration;
 

@@ -1,6 +1,6 @@
 //! How a document is laid out: its own tables with their headings, columns and rows, as a file of
-//! `sim/documents/`. In a cell, or in a line below a table, `{ROW}` stands for the claim of that name; all else
-//! is text: labels and figures, which are facts. The document's sentences stay its own.
+//! `sim/documents/`. In a cell, or in a line below a table, `{ROW}` stands for the claim of that name;
+//! all else is text: labels and figures, which are facts. The document's sentences stay its own.
 //!
 //! Each name in braces is a row that some scenario claims, and each row that is claimed has a place, so
 //! nothing that was claimed drops out of sight. Left out: anything but tables.
