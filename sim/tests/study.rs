@@ -180,6 +180,9 @@ fn lists_and_explanations_know_studies() {
     let words: Value = json_lines(stdout(&output).as_bytes()).remove(0);
     let studies = words["studies"].as_array().unwrap();
     assert!(studies.iter().any(|s| s["name"] == STUDY && s["title"].is_string()), "{words}");
+    let told = stdout(&command(root(), &["show", STUDY]).output().unwrap());
+    assert!(told.contains("every cell is slow_links_tempt_voters"), "{told}");
+    assert_eq!(told.lines().filter(|l| l.contains("ms..")).count(), 8, "{told}");
     let told = stdout(&command(root(), &["explain", STUDY]).output().unwrap());
     assert!(told.contains("   study") && told.contains("sets cluster.config.heartbeat"), "{told}");
 }

@@ -74,10 +74,10 @@ pub fn bless(session: &Session, args: &Bless) -> Result<i32, Failure> {
     for scenario in untold {
         err(&format!("{}: no page, for it has neither [measure] nor [shows]\n", scenario.name));
     }
-    let studies = crate::study::bless(session, args)?;
+    differing += crate::study::bless(session, args)?;
     let (pages, what) = (names.len(), if args.check { "differ" } else { "were written" });
-    err(&format!("{pages} pages, {differing} {what}\n"));
-    differing += studies + orphans(&dir, &names)?;
+    err(&format!("{pages} pages besides those of studies; {differing} in all {what}\n"));
+    differing += orphans(&dir, &names)?;
     Ok(if args.check && differing > 0 { exit::SAFETY } else { exit::OK })
 }
 

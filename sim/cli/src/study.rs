@@ -219,7 +219,11 @@ impl Order {
             grouped(missing),
             rate / seeds as f64
         ));
-        Ok(Some(self.finish(&store)))
+        let finished = self.finish(&store);
+        match finished.table.mismatch(&finished.asked.study) {
+            Some(why) => Err(Failure::data(format!("{}: {why}", finished.asked.study.name))),
+            None => Ok(Some(finished)),
+        }
     }
 
     /// The cells, but each hash once: cells may be the same but for their names.

@@ -113,16 +113,25 @@ impl Library {
 
     /// Loads a study by name or path.
     pub fn study(&self, name_or_path: &str) -> Result<Study, LoadError> {
-        let (name, file, text) = if name_or_path.ends_with(".toml") {
-            let path = Path::new(name_or_path);
-            let name = path.file_stem().and_then(|s| s.to_str()).unwrap_or("study");
-            (name.to_string(), name_or_path.to_string(), read(path)?)
-        } else {
-            let (file, text) = self.text("studies", &self.registry.studies, name_or_path)?;
-            (name_or_path.to_string(), file, text)
-        };
+        let (name, file, text) = self.study_file(name_or_path)?;
         let doc = Doc::parse(&file, &text, "").map_err(LoadError::Data)?;
         Study::read(&name, &doc, self.registry).map_err(LoadError::Data)
+    }
+
+    /// The text of a study's file.
+    pub fn study_text(&self, name_or_path: &str) -> Result<String, LoadError> {
+        Ok(self.study_file(name_or_path)?.2)
+    }
+
+    /// Name, file name and text.
+    fn study_file(&self, name_or_path: &str) -> Result<(String, String, String), LoadError> {
+        if name_or_path.ends_with(".toml") {
+            let path = Path::new(name_or_path);
+            let name = path.file_stem().and_then(|s| s.to_str()).unwrap_or("study");
+            return Ok((name.to_string(), name_or_path.to_string(), read(path)?));
+        }
+        let (file, text) = self.text("studies", &self.registry.studies, name_or_path)?;
+        Ok((name_or_path.to_string(), file, text))
     }
 
     fn title_in(&self, folder: &str, builtin: &[Builtin], name: &str) -> Option<String> {

@@ -20,6 +20,7 @@ mod tests;
 
 use std::ops::Range;
 
+use crate::check::Unit;
 use crate::study::column::Column;
 use crate::study::design::{Design, Param};
 
@@ -67,6 +68,8 @@ pub struct Constraint {
     pub compare: crate::scenario::Compare,
     /// The bound, in the unit that is printed: ms, bytes, and so on.
     pub bound: f64,
+    /// What the bound is written in: a time, a size, or neither.
+    pub unit: Option<Unit>,
 }
 
 /// What decides among the cells that keep the constraints.

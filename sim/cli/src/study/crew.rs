@@ -11,6 +11,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Mutex, PoisonError};
 
+use serde_json::Value;
+
 use super::gauge::Request;
 use super::store::Row;
 use crate::process::{Launch, Lost, Process};
@@ -108,8 +110,8 @@ impl Lane<'_> {
             match process.answer(task.seeds.start, stop, launch.patience) {
                 Ok(text) => {
                     let row = Row::parse(&text).filter(|row| row.cell == task.key);
-                    let changed = || Failure::data("the scenario was changed during the study");
-                    let _ = self.news.send(News::Row(row.ok_or_else(changed)?));
+                    let row = row.ok_or_else(|| unusable(&text, &task))?;
+                    let _ = self.news.send(News::Row(row));
                     task.seeds.start += 1;
                 }
                 Err(why) => lost = Some(why),
@@ -145,5 +147,17 @@ impl Lane<'_> {
 
     fn tasks(&self) -> std::sync::MutexGuard<'_, VecDeque<Task>> {
         self.tasks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// An answer that is no result of the cell: the input is wrong, or another than the study has read.
+fn unusable(text: &str, task: &Task) -> Failure {
+    let answer: Value = serde_json::from_str(text).unwrap_or_default();
+    match answer["unrun"].as_str() {
+        Some(why) => {
+            let what = format!("seed {} of cell {}", task.seeds.start, task.cell);
+            Failure::unrun(&what, why.to_string())
+        }
+        None => Failure::data("the study or its scenario was changed while it ran"),
     }
 }

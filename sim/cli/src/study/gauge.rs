@@ -17,6 +17,7 @@ use host::unit::Size;
 use kernel::outcome::exit;
 use kernel::run::Options;
 use kernel::scenario::Scenario;
+use serde_json::json;
 
 use super::asked::Asked;
 use super::store::Row;
@@ -80,10 +81,13 @@ pub fn gauge(session: &Session, args: &Args) -> Result<i32, Failure> {
         }
         let Some((_, key, scenario)) = &latest else { continue };
         for seed in from..to {
-            let outcome = kernel::run::run(scenario, session.registry, &Options::seed(seed));
-            let outcome = outcome.map_err(|why| Failure::unrun(&scenario.name, why))?;
-            let words = asked.study.columns.iter().map(|c| c.word.as_str());
-            say(&Row::of(key, &outcome, words).json());
+            match kernel::run::run(scenario, session.registry, &Options::seed(seed)) {
+                Ok(outcome) => {
+                    let words = asked.study.columns.iter().map(|c| c.word.as_str());
+                    say(&Row::of(key, &outcome, words).json());
+                }
+                Err(why) => say(&json!({"seed": seed, "unrun": why})),
+            }
         }
     }
     Ok(exit::OK)

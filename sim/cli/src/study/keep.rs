@@ -1,6 +1,6 @@
 //! Results of studies that are committed: `results/studies/NAME.txt`, and `NAME.svg` of those with a map. A
-//! page begins with the hash of its inputs: the study's file as read, the values in force of all cells, and
-//! the seeds. A study with `blessed = true` is run by `bless`, and compared byte by byte by `bless --check`.
+//! page begins with the hash of its inputs: the study's file, and the values in force of all cells, those
+//! of settings that nobody wrote among them. A study with `blessed = true` is run by `bless`, and compared byte by byte by `bless --check`.
 //! One that takes long is run by `study NAME --bless`; `bless --check` then compares the hash alone, which
 //! tells of a changed study, scenario or profile but not of changed code. A long study without a page is
 //! mentioned and is no error: nobody has run it yet.
@@ -29,7 +29,8 @@ const INPUTS: &str = "Inputs: ";
 fn inputs(session: &Session, name: &str) -> Result<String, Failure> {
     let asked = Asked::new(session, name, &[])?;
     let keys = asked.keys(session)?;
-    Ok(sum(format!("{:?} {keys:?}", asked.study).as_bytes()))
+    let text = session.library.study_text(name)?;
+    Ok(sum(format!("{text} {keys:?}").as_bytes()))
 }
 
 /// Runs a study as its file has it.

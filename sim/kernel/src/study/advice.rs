@@ -75,6 +75,19 @@ impl Table {
         self.units[column].map_or(String::new(), |unit| study.columns[column].unit(unit))
     }
 
+    /// A constraint whose bound is in another unit than its column, and what is wrong with it.
+    pub fn mismatch(&self, study: &Study) -> Option<String> {
+        study.constraints.iter().find_map(|c| {
+            let column = &study.columns[c.column];
+            let unit = self.units[c.column]?;
+            let needs = [Unit::Time, Unit::Bytes].contains(&unit) && column.per.is_none();
+            let needs = needs.then_some(unit);
+            let (name, told) = (&column.name, column.unit(unit));
+            let wrong = c.unit != needs && !(c.unit.is_none() && c.bound == 0.0);
+            wrong.then(|| format!("constraint `{}`: {name} is in {told}", c.text))
+        })
+    }
+
     /// The constraints that a cell breaks; one without a mean breaks those on it.
     pub fn broken<'a>(&self, study: &'a Study, cell: usize) -> Vec<&'a Constraint> {
         let breaks = |c: &&Constraint| {

@@ -13,6 +13,7 @@ use host::unit::{parse_duration, parse_size};
 use super::column::Column;
 use super::design::{CELLS_MAX, Design, Param};
 use super::{Constraint, Map, Recommend, Study};
+use crate::check::Unit;
 use crate::doc::{Doc, Problem, Reader};
 use crate::registry::Registry;
 use crate::scenario::Compare;
@@ -252,27 +253,28 @@ fn constraints(r: &mut Reader<'_>, columns: &[Column]) -> Vec<Constraint> {
             r.problem(&key, format!("`{text}` is no constraint; write \"NAME <= VALUE\""));
             continue;
         };
-        let Some(bound) = number(value.trim()) else {
+        let Some((bound, unit)) = number(value.trim()) else {
             let value = value.trim();
             r.problem(&key, format!("`{value}` is neither a number nor a time nor a size"));
             continue;
         };
         if let Some(column) = column(r, &key, name.trim(), columns) {
-            out.push(Constraint { text, column, compare, bound });
+            out.push(Constraint { text, column, compare, bound, unit });
         }
     }
     out
 }
 
-/// A bound in the unit that is printed: times in ms, sizes in bytes, all else as it is.
-fn number(text: &str) -> Option<f64> {
+/// A bound in the unit that is printed, times in ms and sizes in bytes, and what it was written in.
+fn number(text: &str) -> Option<(f64, Option<Unit>)> {
     if let Ok(time) = parse_duration(text) {
-        return Some(host::unit::nanos(time) as f64 / 1e6);
+        return Some((host::unit::nanos(time) as f64 / 1e6, Some(Unit::Time)));
     }
     if let Ok(size) = parse_size(text) {
-        return Some(size.0 as f64);
+        return Some((size.0 as f64, Some(Unit::Bytes)));
     }
-    text.parse::<f64>().ok().filter(|n| n.is_finite())
+    let plain = text.parse::<f64>().ok().filter(|n| n.is_finite());
+    plain.map(|n| (n, None))
 }
 
 fn recommend(

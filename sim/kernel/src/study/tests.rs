@@ -134,6 +134,18 @@ fn the_sentence_has_margin_price_and_gain() {
 }
 
 #[test]
+fn a_bound_is_in_the_unit_of_its_column() {
+    for (bound, fits) in [("2s", true), ("0", true), ("2000", false), ("2MB", false)] {
+        let study = read(&SOUND.replace("<= 2s", &format!("<= {bound}"))).unwrap();
+        let told = table(&study, [[1.0; 6]; 4], [[1.0; 6]; 4]).mismatch(&study);
+        assert_eq!(told.is_none(), fits, "{bound}: {told:?}");
+    }
+    let study = read(&SOUND.replace("outage <= 2s", "needless <= 2s")).unwrap();
+    let told = table(&study, [[1.0; 6]; 4], [[1.0; 6]; 4]).mismatch(&study);
+    assert_eq!(told.as_deref(), Some("constraint `needless <= 2s`: needless is in 1/h"));
+}
+
+#[test]
 fn what_seeds_cannot_tell_is_said() {
     let study = read(SOUND).unwrap();
     let low = [100.0, 110.0, 120.0, 130.0, 140.0, 150.0];
