@@ -127,8 +127,10 @@ fn a_collection_stops_every_thread_of_its_host_and_of_no_other() {
     let collections = lines(&outcome, "n1", "collected");
     assert!(collections.len() >= 3, "{collections:?}");
     // 45 MB of garbage and the pool: 4 MB are the runtime's.
-    assert!(collections[0].text.contains("took 185.000 ms, 45000000 bytes freed, 5000000 left"));
-    let late = |spans: Vec<u64>| spans.iter().filter(|us| **us >= 185_000).count();
+    let said = "took 185.000 ms, 45000000 bytes freed, 5000000 left";
+    assert!(collections[0].text.contains(said), "{}", collections[0].text);
+    // A clock may be off by 50 parts per million.
+    let late = |spans: Vec<u64>| spans.iter().filter(|us| **us > 184_980).count();
     assert_eq!(late(spans(&story, "n1", "beat")), collections.len());
     let works = spans(&story, "n1", "work");
     // Work under way keeps what it has done and takes no longer than the stop in addition.
@@ -153,16 +155,23 @@ fn pooled_buffers_leave_nothing_to_collect_and_early_collections_are_short() {
     assert!(most(&tidy, "beat") < 60_000 && most(&ill, "beat") > 185_000);
 }
 
+/// A collection of n1 that begins under load when nothing else happens: its number, when it ends, and a
+/// moment 85 ms before that, in milliseconds of the load, which begins after a second.
+fn collection_under_load() -> (usize, u64, u64) {
+    let (plain, _) = served(Buffers::Fresh, "");
+    let ends: Vec<u64> = lines(&plain, "n1", "collected").iter().map(|line| line.at).collect();
+    let which = ends.iter().position(|at| *at > 1_200_000_000).expect("a collection");
+    (which, ends[which], ends[which] / 1_000_000 - 1_000 - 85)
+}
+
 #[test]
 fn a_pause_in_the_middle_of_a_collection_prolongs_it() {
-    let (plain, _) = served(Buffers::Fresh, "");
-    let first = lines(&plain, "n1", "collected")[0].at / 1_000_000;
-    // The load begins after a second; the collection has 85 ms to go.
-    let at = first - 1_000 - 85;
+    let (which, end, at) = collection_under_load();
     let pause = fault("pause", &format!("on = \"n1\"\nwhen = \"{at}ms\"\nlasts = \"300ms\""));
     let (paused, story) = served(Buffers::Fresh, &pause);
-    let again = lines(&paused, "n1", "collected")[0];
-    assert_eq!(again.at, lines(&plain, "n1", "collected")[0].at + 300_000_000);
+    let again = lines(&paused, "n1", "collected")[which];
+    // The executor's clock ticks a little with every poll.
+    assert!((again.at - end).abs_diff(300_000_000) < 10_000, "{} after {end}", again.at);
     assert!(again.text.contains("took 185.000 ms"), "{}", again.text);
     let beats = spans(&story, "n1", "beat");
     assert!(beats.iter().any(|us| (485_000..492_000).contains(us)), "{beats:?}");
@@ -173,14 +182,14 @@ fn a_pause_in_the_middle_of_a_collection_prolongs_it() {
 
 #[test]
 fn a_crash_in_the_middle_of_a_collection_leaves_the_next_boot_nothing_of_it() {
-    let (plain, _) = served(Buffers::Fresh, "");
-    let at = lines(&plain, "n1", "collected")[0].at / 1_000_000 - 1_000 - 85;
+    let (which, _, at) = collection_under_load();
     for kind in ["crash", "power_loss"] {
         let rest = format!("on = \"n1\"\nwhen = \"{at}ms\"\nlasts = \"20ms\"");
         let (crashed, story) = served(Buffers::Fresh, &fault(kind, &rest));
         let after = lines(&crashed, "n1", "collected");
-        assert!(after[0].at > (at + 1_000 + 200) * 1_000_000, "{kind}: {after:?}");
-        assert!(after[0].text.contains("45000000 bytes freed"), "{kind}: {after:?}");
+        let next = after[which];
+        assert!(next.at > (at + 1_000 + 200) * 1_000_000, "{kind}: {after:?}");
+        assert!(next.text.contains("45000000 bytes freed"), "{kind}: {after:?}");
         let works = spans(&story, "n1", "work");
         assert!(works.iter().filter(|us| **us < 21_000).count() > 20, "{kind}: {works:?}");
     }
@@ -223,7 +232,9 @@ fn a_node_that_gives_up_over_a_refusal_is_started_again() {
         }
         Ok(())
     };
-    let outcome = outcome(registry(node), DOTNET, "", 1);
+    let mut constants = DOTNET.to_vec();
+    constants.push(("memory_heap_limit", "20MB"));
+    let outcome = outcome(registry(node), &constants, "", 1);
     let (boots, ends) = (lines(&outcome, "n1", "booted"), lines(&outcome, "n1", "exited"));
     assert!(boots.len() >= 2 && ends.len() >= 2, "{boots:?} {ends:?}");
     assert!(ends[0].text.contains("do not fit"), "{}", ends[0].text);
@@ -274,7 +285,7 @@ fn a_process_over_its_limit_is_ended_at_once_and_started_after_a_second() {
         assert!(ended[0].text.contains("it held 31000000 bytes"), "{name}: {}", ended[0].text);
         assert_eq!(ended[0].marks[0], '#', "{name}");
         let down = boots[1].at - ended[0].at;
-        assert!((1_005_000_000..=1_020_000_001).contains(&down), "{name}: {down}");
+        assert!(down.abs_diff(1_000_000_000) < 10_000, "{name}: {down}");
         assert_eq!(spans(&story, "n1", "still uses").first(), Some(&0), "{name}");
         assert_eq!(spans(&story, "n1", "lives on"), [0; 0], "{name}");
         assert!(spans(&story, "n1", "dropped").len() >= ended.len(), "{name}");

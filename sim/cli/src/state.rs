@@ -118,22 +118,24 @@ fn render_host(host: &HostSight) -> String {
         row([peer, &grouped(*open), &grouped(*bytes), &grouped(*frames)])
     }));
     part("connections", connections, Some(1));
-    let (live, garbage, max) = host.memory;
-    let mut memory = vec![row(["", "bytes", "claims"])];
-    memory.extend(
-        host.claims
-            .iter()
-            .map(|(what, bytes, count)| row([what, &grouped(*bytes), &grouped(*count)])),
-    );
-    for (what, bytes) in [("live", live), ("garbage", garbage), ("most held", max)] {
-        memory.push(row([what, &grouped(bytes), ""]));
-    }
-    part("memory", memory, Some(1));
+    part("memory", memory(host), Some(1));
     let said = fields(host)
         .into_iter()
         .map(|f| row([&f.source, &f.name, &f.value, &instant(f.at), &f.event]));
     part("said last (source, field, value, when, in which event)", said.collect(), None);
     text
+}
+
+/// What the host's node claims, and what its process holds; a client's claims nothing.
+fn memory(host: &HostSight) -> Vec<Vec<String>> {
+    let (live, garbage, max) = host.memory;
+    let mut rows = vec![row(["", "bytes", "claims"])];
+    let claims = host.claims.iter();
+    rows.extend(claims.map(|(what, bytes, count)| row([what, &grouped(*bytes), &grouped(*count)])));
+    let totals = [("live", live), ("garbage", garbage), ("most held", max)];
+    let held = totals.into_iter().filter(|_| max > 0);
+    rows.extend(held.map(|(what, bytes)| row([what, &grouped(bytes), ""])));
+    rows
 }
 
 /// A field of an event as its node last recorded it.

@@ -2,7 +2,8 @@
 //! then it is garbage until a collection. Objects of at least `large_object` are apart: a collection
 //! of the young generation, due after so many bytes of small objects, frees only what was claimed
 //! and dropped since the one before it. Everything else waits for a full one, which is due when the
-//! heap reaches a share of its limit, then each time half of the rest is used up, or when asked for.
+//! heap reaches a share of its limit, less often than that while the living alone come near, or when
+//! asked for.
 //!
 //! A full collection stops the world for `base + live + large objects moved`, each at its price; a
 //! young one for a constant. What then does not fit the heap is refused by .NET as an exception, and
@@ -346,13 +347,14 @@ impl Heap {
         self.pending = Some(self.pending.map_or(next, |before| before.then(next)));
     }
 
-    /// When the next full collection is due: at the share of the limit, and beyond that when half of
-    /// the room that the living leave is used up.
+    /// When the next full collection is due: at the share of the limit; and where the living leave little
+    /// up to there, after half as much again, or when half of all room is used up.
     fn plan(&mut self) {
         let (limit, live) = (self.law.heap_limit, self.live());
         let share = u128::from(limit) * u128::from(self.law.collect_at.0) / u128::from(MILLION);
-        let beyond = live + limit.saturating_sub(live) / 2;
-        self.due_at = (share as u64).max(beyond).min(limit);
+        let share = share as u64;
+        let beyond = live + limit.saturating_sub(live).min(share) / 2;
+        self.due_at = share.max(beyond).min(limit);
     }
 
     /// An object that was admitted belongs to the claim.
