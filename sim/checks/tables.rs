@@ -22,7 +22,7 @@ pub fn word() -> CheckWord {
         about: "measures what the store keeps beside its log, of the node with most: \
                 table_written_bytes and table_bytes_max, bytes written to the table's files and their \
                 size; disk_used_max, bytes of all files of a node; and of all nodes batch_mean, \
-                commands of a batch, log_ratio, bytes of encoded values per byte of log, and \
+                commands of a batch, batches_given_up, those not applied in time, log_ratio, bytes of encoded values per byte of log, and \
                 applied_after_close, nodes that applied a command after they had closed their table",
         claim: Claim::Measures,
         make: plain::<Tables>,
@@ -40,6 +40,7 @@ struct Tables {
     disk: u64,
     batches: u64,
     commands: u64,
+    given_up: u64,
     /// Bytes of values that were encoded.
     raw: u64,
     /// Boots of nodes in which something was applied to a closed table.
@@ -62,6 +63,7 @@ impl Tables {
                 self.batches += 1;
                 self.commands += commands;
             }
+            StoreEvent::BatchGivenUp { .. } => self.given_up += 1,
             StoreEvent::Encoded { raw, .. } => self.raw += raw,
             StoreEvent::AppliedAfterClose { .. } => self.after_close += 1,
             _ => {}
@@ -80,7 +82,10 @@ impl Tables {
         out.push(one("disk_used_max", self.disk, Unit::Bytes));
         out.push(one("applied_after_close", self.after_close, Unit::Count));
         let batch = (self.commands * 1000).checked_div(self.batches);
-        out.extend(batch.map(|value| one("batch_mean", value, Unit::Ratio)));
+        if let Some(value) = batch {
+            out.push(one("batch_mean", value, Unit::Ratio));
+            out.push(one("batches_given_up", self.given_up, Unit::Count));
+        }
         let thousandths = (u128::from(self.raw) * 1000).checked_div(u128::from(log_written));
         let ratio = thousandths.filter(|_| self.raw > 0);
         let ratio = ratio.map(|value| u64::try_from(value).unwrap_or(u64::MAX));
@@ -136,12 +141,14 @@ mod tests {
         check.note(&StoreEvent::Batched { commands: 5, bytes: 9 });
         check.note(&StoreEvent::Encoded { raw: 850, body: 10 });
         check.note(&StoreEvent::AppliedAfterClose { index: 3 });
+        check.note(&StoreEvent::BatchGivenUp { commands: 2 });
         check.looked(7, 20);
         check.looked(5, 30);
         let all = check.all(40, 10);
         assert_eq!(value(&all, "batch_mean"), Some(4_500));
         assert_eq!(value(&all, "log_ratio"), Some(85_000));
         assert_eq!(value(&all, "applied_after_close"), Some(1));
+        assert_eq!(value(&all, "batches_given_up"), Some(1));
         assert_eq!(
             (value(&all, "table_bytes_max"), value(&all, "disk_used_max")),
             (Some(7), Some(30))
