@@ -113,8 +113,8 @@ pub(crate) const MEASURES: &[(&str, &str)] = &[
     ("snapshots_installed", "Snapshots that a node got from a peer."),
     (
         "snapshot_1",
-        "How long the first snapshot of a host took from start to durability, at the host where that was \
-         longest.",
+        "How long the first snapshot of a host took to be serialised, at the host where that was \
+         longest; writing it to the disk comes on top, in snapshot_max.",
     ),
     ("snapshot_2", "How long the second snapshot of a host took; see snapshot_1."),
     ("snapshot_3", "How long the third snapshot of a host took; see snapshot_1."),
@@ -156,6 +156,15 @@ pub(crate) const MEASURES: &[(&str, &str)] = &[
         "Bytes of the values that nodes encoded for the log over bytes written to it, by the node \
          that wrote most: above 1 the log is smaller than what clients sent. Absent where values lie \
          in the log as they came.",
+    ),
+    (
+        "written_bytes",
+        "Bytes that one node, the one with most, wrote to log, table and snapshots over all its boots.",
+    ),
+    (
+        "write_amplification",
+        "written_bytes over the bytes of the values that nodes encoded for the log; absent where they \
+         lie there as they came.",
     ),
     ("tails_lost", "Power losses that took something from a file."),
     ("lost_bytes", "Unsynced bytes that power losses took from files."),

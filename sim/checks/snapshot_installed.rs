@@ -68,7 +68,9 @@ mod tests {
 
     #[test]
     fn what_a_peer_sent_counts_and_an_own_snapshot_does_not() {
-        let own = RaftEvent::SnapshotFinished { group: 0, index: 9, bytes: 1, took_ns: 5 };
+        let (took_ns, serialized_ns) = (5, 4);
+        let own =
+            RaftEvent::SnapshotFinished { group: 0, index: 9, bytes: 1, took_ns, serialized_ns };
         assert_eq!(count(&[&own]), 0);
         assert_eq!(count(&[&INSTALLED, &own, &INSTALLED]), 2);
     }

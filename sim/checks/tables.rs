@@ -22,7 +22,9 @@ pub fn word() -> CheckWord {
         about: "measures what the store keeps beside its log, of the node with most: \
                 table_written_bytes and table_bytes_max, bytes written to the table's files and their \
                 size; disk_used_max, bytes of all files of a node; and of all nodes batch_mean, \
-                commands of a batch, batches_given_up, those not applied in time, log_ratio, bytes of encoded values per byte of log, and \
+                commands of a batch, and batches_given_up, those not applied in time; for encoded \
+                values log_ratio, their bytes per byte of log, and write_amplification, bytes written \
+                to log, table and snapshots per byte of them; written_bytes, the sum of these layers; \
                 applied_after_close, nodes that applied a command after they had closed their table",
         claim: Claim::Measures,
         make: plain::<Tables>,
@@ -70,9 +72,9 @@ impl Tables {
         }
     }
 
-    /// All measures, given the bytes that were written to the table and to the log, each by the node
-    /// that wrote most.
-    fn all(&self, table_written: u64, log_written: u64) -> Vec<Measure> {
+    /// All measures, given the bytes that were written to the table, to the log, and to both and
+    /// snapshots, each by the node that wrote most.
+    fn all(&self, table_written: u64, log_written: u64, written: u64) -> Vec<Measure> {
         let one = |name, value, unit| Measure { name, value, unit };
         let mut out = Vec::new();
         if table_written > 0 {
@@ -86,10 +88,17 @@ impl Tables {
             out.push(one("batch_mean", value, Unit::Ratio));
             out.push(one("batches_given_up", self.given_up, Unit::Count));
         }
-        let thousandths = (u128::from(self.raw) * 1000).checked_div(u128::from(log_written));
-        let ratio = thousandths.filter(|_| self.raw > 0);
-        let ratio = ratio.map(|value| u64::try_from(value).unwrap_or(u64::MAX));
-        out.extend(ratio.map(|value| one("log_ratio", value, Unit::Ratio)));
+        out.push(one("written_bytes", written, Unit::Bytes));
+        if self.raw > 0 {
+            let ratio = |of: u64, to: u64| {
+                let thousandths = (u128::from(of) * 1000).checked_div(u128::from(to));
+                thousandths.map(|value| u64::try_from(value).unwrap_or(u64::MAX))
+            };
+            let of_log = ratio(self.raw, log_written);
+            out.extend(of_log.map(|value| one("log_ratio", value, Unit::Ratio)));
+            let of_all = ratio(written, self.raw);
+            out.extend(of_all.map(|value| one("write_amplification", value, Unit::Ratio)));
+        }
         out
     }
 }
@@ -122,7 +131,10 @@ impl Check for Tables {
             most(&|host| view.bytes_below(host, TABLE)),
             most(&|host| view.bytes_below(host, "")),
         );
-        end.all(most(&|host| view.written(host, "table")), most(&|host| view.written(host, "wal")))
+        let written = |class| move |host| view.written(host, class);
+        let layers = ["wal", "snapshot", "table"];
+        let sum = |host| layers.iter().map(|class| view.written(host, class)).sum();
+        end.all(most(&written("table")), most(&written("wal")), most(&sum))
     }
 }
 
@@ -144,9 +156,10 @@ mod tests {
         check.note(&StoreEvent::BatchGivenUp { commands: 2 });
         check.looked(7, 20);
         check.looked(5, 30);
-        let all = check.all(40, 10);
+        let all = check.all(40, 10, 1_700);
         assert_eq!(value(&all, "batch_mean"), Some(4_500));
         assert_eq!(value(&all, "log_ratio"), Some(85_000));
+        assert_eq!(value(&all, "write_amplification"), Some(2_000));
         assert_eq!(value(&all, "applied_after_close"), Some(1));
         assert_eq!(value(&all, "batches_given_up"), Some(1));
         assert_eq!(
@@ -158,8 +171,8 @@ mod tests {
 
     #[test]
     fn what_there_was_not_is_absent() {
-        let all = Tables::default().all(0, 900);
+        let all = Tables::default().all(0, 900, 900);
         let names: Vec<&str> = all.iter().map(|m| m.name).collect();
-        assert_eq!(names, ["disk_used_max", "applied_after_close"]);
+        assert_eq!(names, ["disk_used_max", "applied_after_close", "written_bytes"]);
     }
 }

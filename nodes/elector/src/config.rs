@@ -25,40 +25,23 @@ pub struct Config {
     pub own: Own,
 }
 
-/// What a host is in the experiment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Part {
-    /// It never takes part.
-    Absent,
-    /// It begins with a log of so many entries; `outvoted` if too few of the hosts that take part
-    /// have one as short for it to win.
-    Voter { entries: u64, outvoted: bool },
-}
-
 impl Config {
     /// Checks what no single range can say.
     pub fn validate(&self) -> Result<(), String> {
         self.raft.validate()
     }
 
-    /// The part of the host `me` of `hosts`, both counted from 1.
-    pub(crate) fn part(&self, me: u64, hosts: u64) -> Part {
+    /// With how many entries the host `me` of `hosts` begins, counted from 1; `None` if it takes no
+    /// part.
+    pub(crate) fn entries(&self, me: u64, hosts: u64) -> Option<u64> {
         let Own { logs, log, absent } = &self.own;
         let there = hosts.saturating_sub(*absent);
-        if me > there {
-            return Part::Absent;
-        }
         let ahead = match logs.0 {
             "shorter" => u64::from(me + there.saturating_sub(1) / 2 <= there),
             "different" => me - 1,
             _ => 0,
         };
-        let as_short = match logs.0 {
-            "shorter" if ahead == 0 => there.saturating_sub(1) / 2,
-            "different" => me,
-            _ => there,
-        };
-        Part::Voter { entries: log + ahead, outvoted: as_short <= hosts / 2 }
+        (me <= there).then_some(log + ahead)
     }
 }
 
@@ -85,35 +68,30 @@ impl Settings for Config {
 mod tests {
     use super::*;
 
-    fn parts(logs: &str, absent: u64) -> Vec<Part> {
+    fn logs(logs: &str, absent: u64) -> Vec<Option<u64>> {
         let mut config = Config::default();
         config.set("logs", logs).unwrap();
         config.set("log", "3").unwrap();
         config.set("absent", &absent.to_string()).unwrap();
-        (1..=5).map(|me| config.part(me, 5)).collect()
-    }
-
-    fn voter(entries: u64, outvoted: bool) -> Part {
-        Part::Voter { entries, outvoted }
+        (1..=5).map(|me| config.entries(me, 5)).collect()
     }
 
     #[test]
     fn logs_are_as_long_as_the_word_says() {
-        assert_eq!(parts("same", 0), [voter(3, false); 5]);
-        let [ahead, behind] = [voter(4, false), voter(3, true)];
-        assert_eq!(parts("shorter", 0), [ahead, ahead, ahead, behind, behind]);
-        assert_eq!(parts("shorter", 1), [ahead, ahead, ahead, behind, Part::Absent]);
-        let own = |me| voter(2 + me, me <= 2);
-        assert_eq!(parts("different", 0), [own(1), own(2), own(3), own(4), own(5)]);
+        assert_eq!(logs("same", 0), [Some(3); 5]);
+        assert_eq!(logs("shorter", 0), [Some(4), Some(4), Some(4), Some(3), Some(3)]);
+        assert_eq!(logs("shorter", 1), [Some(4), Some(4), Some(4), Some(3), None]);
+        assert_eq!(logs("different", 2), [Some(3), Some(4), Some(5), None, None]);
     }
 
     /// The dissertation: three, two or one of five can win if none, one or two have failed.
     #[test]
     fn with_different_logs_two_fewer_than_are_there_can_win() {
         for absent in 0..=2 {
-            let parts = parts("different", absent);
-            let can = parts.iter().filter(|p| matches!(p, Part::Voter { outvoted: false, .. }));
-            assert_eq!(can.count() as u64, 3 - absent);
+            let logs: Vec<u64> = logs("different", absent).into_iter().flatten().collect();
+            let votes = |own: u64| logs.iter().filter(|other| **other <= own).count();
+            let can = logs.iter().filter(|own| votes(**own) >= 3).count();
+            assert_eq!(can as u64, 3 - absent);
         }
     }
 }

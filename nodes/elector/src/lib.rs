@@ -2,10 +2,10 @@
 //! clients. What is published about elections (the Raft paper's section 9.3, Ongaro's dissertation,
 //! chapter 9) is measured on such clusters, and a seed of it costs a millisecond or two.
 //!
-//! At its first boot a host may find a log: of the same length everywhere, shorter on as many hosts as
-//! the others can do without, or of another length on each. Which hosts have which is fixed, the first
-//! ones are ahead or behind: hosts differ in nothing else, so nothing is gained by drawing it. Others
-//! never take part, as if they had failed long ago.
+//! At its first boot a host finds a log: of the same length everywhere, shorter on as many hosts as the
+//! others can do without, or of another length on each. Which hosts have which is fixed: hosts differ in
+//! nothing else, so nothing is gained by drawing it. Some may never take part, as if they had failed long
+//! ago.
 //!
 //! Left out: commands, clients, snapshots; the log holds what leaders themselves put there.
 

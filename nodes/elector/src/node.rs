@@ -6,7 +6,7 @@ use bytes::Bytes;
 use host::{Chunks, Host, Members};
 use raft_driver::{Image, StateMachine};
 
-use crate::config::{Config, Part};
+use crate::config::Config;
 use crate::event::ElectorEvent;
 
 /// The only Raft group.
@@ -16,20 +16,13 @@ const GROUP: u32 = 1;
 pub async fn run(host: Host, config: Config, members: Members) -> io::Result<()> {
     let invalid = |why: String| io::Error::new(io::ErrorKind::InvalidInput, why);
     config.validate().map_err(invalid)?;
-    match config.part(members.me, members.all.len() as u64) {
-        Part::Absent => {
-            host.emit(ElectorEvent::Absent);
-            host.stopping().await;
-            return Ok(());
-        }
-        Part::Voter { entries, outvoted } => {
-            let first = raft_driver::prior::write(&host, &config.raft, &members, GROUP, entries);
-            match (first.await?, outvoted) {
-                (true, true) => host.emit(ElectorEvent::LogShort { entries }),
-                (true, false) => host.emit(ElectorEvent::LogGiven { entries }),
-                (false, _) => {}
-            }
-        }
+    let Some(entries) = config.entries(members.me, members.all.len() as u64) else {
+        host.emit(ElectorEvent::Absent);
+        host.stopping().await;
+        return Ok(());
+    };
+    if raft_driver::prior::write(&host, &config.raft, &members, GROUP, entries).await? {
+        host.emit(ElectorEvent::LogGiven { entries });
     }
     let machine = |_| -> Box<dyn StateMachine> { Box::new(Nothing) };
     let raft = raft_driver::start(&host, &config.raft, &members, &[GROUP], machine).await?;

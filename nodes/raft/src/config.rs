@@ -25,6 +25,9 @@ host::settings! {
         tick: Duration = "1ms", "100us..10s";
         /// Ask whether an election could be won before starting a new term.
         pre_vote: Word = "on", "on|off";
+        /// A candidate asks for votes when its own is durable, or at once; elected it is not before
+        /// that either way.
+        vote_request: Word = "durable", "durable|at_once";
         /// What restarts a node's election timer beside a leader, a vote that it grants and a campaign
         /// of its own: each new term and a lost election, as the library has it, or nothing, as the
         /// Raft paper has it.

@@ -198,6 +198,8 @@ events! {
         bytes: u64,
         /// From start to durability.
         took_ns: u64,
+        /// From start to the end of the serialisation; writing it to the disk is the rest.
+        serialized_ns: u64,
     }
     /// The node could not take a snapshot; it tries again before long.
     SnapshotFailed = "snapshot_failed" {

@@ -6,6 +6,7 @@
 //! could have drawn one it is overwritten by a draw keyed by (group, count of role changes and
 //! campaigns), so that a seed decides it and one more message shifts nothing.
 
+mod asking;
 mod emptied;
 mod members;
 mod planted;
@@ -30,6 +31,7 @@ use crate::event::RaftEvent;
 use crate::lease::{Lease, Promise};
 use crate::log::LogStore;
 use crate::members::Membership;
+use asking::Asking;
 pub(crate) use members::ChangeReply;
 use members::{Change, Farewell};
 use transfer::Transfer;
@@ -56,6 +58,9 @@ pub(crate) struct Group {
     election_ticks: (u64, u64),
     /// Only a leader, a granted vote and an own campaign restart the election timer.
     steady_timer: bool,
+    /// Requests for votes leave before the own vote is durable.
+    asks_early: bool,
+    asking: Asking,
     /// The last valid message of a leader, or boot.
     heard: Mono,
     /// The term for which the own vote has left.
@@ -140,6 +145,8 @@ impl Group {
             pinned: 0,
             election_ticks: config.election_ticks(),
             steady_timer: config.timer_restarts.0 == "vote_granted",
+            asks_early: config.vote_request.0 == "at_once",
+            asking: Asking::default(),
             heard: now,
             own_vote: 0,
             committed,
@@ -239,6 +246,9 @@ impl Group {
     /// A message from a peer.
     pub(crate) fn step(&mut self, host: &Host, now: Mono, mut message: Message) {
         use MessageType::{MsgAppend, MsgHeartbeat, MsgSnapshot};
+        if self.holds(&message) {
+            return;
+        }
         let orders = message.get_msg_type() == MessageType::MsgTimeoutNow;
         let silent = self.owes_silence(now, &message) || self.is_stranger(now, &message);
         self.renews(now, &message);
@@ -328,7 +338,7 @@ impl Group {
             MessageType::MsgRequestVoteResponse if !message.reject => {
                 host.emit(RaftEvent::VoteGranted { group, term, to: message.to });
             }
-            MessageType::MsgRequestVote if self.own_vote < term => {
+            MessageType::MsgRequestVote if self.own_vote < term && !self.asking.is_under_way() => {
                 self.own_vote = term;
                 host.emit(RaftEvent::VoteGranted { group, term, to: me });
             }

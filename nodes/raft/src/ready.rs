@@ -30,9 +30,9 @@ impl Driver {
             let installed = self.install(at, &ready);
             let wrote = self.write(at, &mut ready, installed);
             self.commit(at, &mut ready);
-            let messages = self.early(at, ready.take_persisted_messages());
-            let ack = self.greatest_ack(at, &messages);
             let number = ready.number();
+            let messages = self.early(at, number, ready.take_persisted_messages());
+            let ack = self.greatest_ack(at, &messages);
             self.groups[at].raw.advance_append_async(ready);
             if self.plants.own_log_before_fsync && self.groups[at].is_leader() {
                 self.groups[at].raw.on_persist_ready(number);
@@ -194,16 +194,20 @@ impl Driver {
         self.apply_jobs.push(ApplyJob::Entries { group: group.id, entries, mark, conf, waiters });
     }
 
-    /// Messages that a planted defect lets go before the disk has what they promise.
-    fn early(&mut self, at: usize, messages: Vec<Message>) -> Vec<Message> {
+    /// Messages that go before the disk has what they promise: requests for votes, where their answers
+    /// are held until then, and what planted defects let go. The others come back.
+    fn early(&mut self, at: usize, number: u64, messages: Vec<Message>) -> Vec<Message> {
         let plants = self.plants;
-        if !plants.vote_before_fsync && !plants.ack_before_fsync && !plants.request_before_fsync {
+        let asks = self.groups[at].asks_at_once(number, &messages);
+        let planted =
+            plants.vote_before_fsync || plants.ack_before_fsync || plants.request_before_fsync;
+        if !asks && !planted {
             return messages;
         }
         let goes = |m: &Message| match m.get_msg_type() {
             MessageType::MsgRequestVoteResponse => plants.vote_before_fsync,
             // A request says that its sender has voted for itself.
-            MessageType::MsgRequestVote => plants.request_before_fsync,
+            MessageType::MsgRequestVote => asks || plants.request_before_fsync,
             MessageType::MsgAppendResponse => plants.ack_before_fsync,
             _ => false,
         };
@@ -262,6 +266,7 @@ impl Driver {
         match completes {
             Completes::Ready { number, messages, ack, installed } => {
                 self.groups[at].raw.on_persist_ready(number);
+                self.groups[at].vote_durable(&self.host, self.now, number);
                 self.leave(at, messages, ack);
                 if let Some(mark) = installed {
                     self.installed(at, mark);
@@ -301,7 +306,7 @@ impl Driver {
     }
 
     fn snapshot_durable(&mut self, at: usize, taken: Taken) {
-        let Taken { group, mark, conf, bytes, started } = taken;
+        let Taken { group, mark, conf, bytes, started, serialized } = taken;
         lock(&self.replicas[&group]).snapshotting = false;
         let own = &mut self.groups[at];
         // The machine was there when it was serialised; Raft must not look behind it any more.
@@ -313,8 +318,10 @@ impl Driver {
             store.snapshotted(mark, conf, self.config.keep_entries);
         }
         let took_ns = host::unit::nanos(self.host.clock().now().since(started));
+        let serialized_ns = host::unit::nanos(serialized.since(started));
         let index = mark.index;
-        self.host.emit(RaftEvent::SnapshotFinished { group, index, bytes, took_ns });
+        let done = RaftEvent::SnapshotFinished { group, index, bytes, took_ns, serialized_ns };
+        self.host.emit(done);
         self.forget(at);
     }
 

@@ -48,6 +48,8 @@ pub(crate) struct Taken {
     pub(crate) conf: ConfState,
     pub(crate) bytes: u64,
     pub(crate) started: Mono,
+    /// When the image was there, and nothing of it on the disk.
+    pub(crate) serialized: Mono,
 }
 
 /// The snapshot task.
@@ -125,7 +127,7 @@ impl Taker {
             (mark, encode(group, mark, &conf, &image), conf)
         };
         let (mark, rope, conf) = self.thread.run(work, capture).await;
-        let bytes = rope.len();
+        let (bytes, serialized) = (rope.len(), self.host.clock().now());
         let _image = self.buffer(bytes)?;
         let target = path(group, mark.index);
         let tmp = format!("{target}.tmp");
@@ -133,7 +135,7 @@ impl Taker {
             let _ = self.host.disk().remove(&tmp).await;
             return Err(error);
         }
-        Ok(Taken { group, mark, conf, bytes, started })
+        Ok(Taken { group, mark, conf, bytes, started, serialized })
     }
 
     /// The memory that an image of so many bytes takes while it is written.
