@@ -3,9 +3,10 @@
 //!
 //! Values are slices of one pool of noise that all runs of the process share: a value of a megabyte
 //! is never made or copied, and does not depend on the seed. A pool that compresses is a short pattern
-//! that repeats, with noise in between: its share of bytes decides how far it compresses. A value is recognised by the client and
-//! the operation that the store keeps with it, and is damaged if its bytes are not the ones that
-//! were asked for under these. Left out: telling a value that came twice from one that came once.
+//! that repeats, with noise in between: its share of bytes decides how far it compresses. A value is
+//! recognised by the client and the operation that the store keeps with it, and is damaged if its
+//! bytes are not the ones that were asked for under these. Left out: telling a value that came twice
+//! from one that came once.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};

@@ -148,6 +148,10 @@ pub(crate) const MEASURES: &[(&str, &str)] = &[
         "Commands in a batch that a node proposed, on average. Absent where writes go one by one.",
     ),
     (
+        "batches_given_up",
+        "Batches that were not applied within `replicate_timeout`; see batch_mean.",
+    ),
+    (
         "log_ratio",
         "Bytes of the values that nodes encoded for the log over bytes written to it, by the node \
          that wrote most: above 1 the log is smaller than what clients sent. Absent where values lie \

@@ -22,9 +22,9 @@ pub fn word() -> CheckWord {
         about: "measures what the store keeps beside its log, of the node with most: \
                 table_written_bytes and table_bytes_max, bytes written to the table's files and their \
                 size; disk_used_max, bytes of all files of a node; and of all nodes batch_mean, \
-                commands of a batch; for encoded values log_ratio, their bytes per byte of log, and \
-                write_amplification, bytes written to log, table and snapshots per byte of them; \
-                written_bytes, the sum of these layers; \
+                commands of a batch, and batches_given_up, those not applied in time; for encoded \
+                values log_ratio, their bytes per byte of log, and write_amplification, bytes written \
+                to log, table and snapshots per byte of them; written_bytes, the sum of these layers; \
                 applied_after_close, nodes that applied a command after they had closed their table",
         claim: Claim::Measures,
         make: plain::<Tables>,
@@ -42,6 +42,7 @@ struct Tables {
     disk: u64,
     batches: u64,
     commands: u64,
+    given_up: u64,
     /// Bytes of values that were encoded.
     raw: u64,
     /// Boots of nodes in which something was applied to a closed table.
@@ -64,6 +65,7 @@ impl Tables {
                 self.batches += 1;
                 self.commands += commands;
             }
+            StoreEvent::BatchGivenUp { .. } => self.given_up += 1,
             StoreEvent::Encoded { raw, .. } => self.raw += raw,
             StoreEvent::AppliedAfterClose { .. } => self.after_close += 1,
             _ => {}
@@ -82,7 +84,10 @@ impl Tables {
         out.push(one("disk_used_max", self.disk, Unit::Bytes));
         out.push(one("applied_after_close", self.after_close, Unit::Count));
         let batch = (self.commands * 1000).checked_div(self.batches);
-        out.extend(batch.map(|value| one("batch_mean", value, Unit::Ratio)));
+        if let Some(value) = batch {
+            out.push(one("batch_mean", value, Unit::Ratio));
+            out.push(one("batches_given_up", self.given_up, Unit::Count));
+        }
         out.push(one("written_bytes", written, Unit::Bytes));
         if self.raw > 0 {
             let ratio = |of: u64, to: u64| {
@@ -148,6 +153,7 @@ mod tests {
         check.note(&StoreEvent::Batched { commands: 5, bytes: 9 });
         check.note(&StoreEvent::Encoded { raw: 850, body: 10 });
         check.note(&StoreEvent::AppliedAfterClose { index: 3 });
+        check.note(&StoreEvent::BatchGivenUp { commands: 2 });
         check.looked(7, 20);
         check.looked(5, 30);
         let all = check.all(40, 10, 1_700);
@@ -155,6 +161,7 @@ mod tests {
         assert_eq!(value(&all, "log_ratio"), Some(85_000));
         assert_eq!(value(&all, "write_amplification"), Some(2_000));
         assert_eq!(value(&all, "applied_after_close"), Some(1));
+        assert_eq!(value(&all, "batches_given_up"), Some(1));
         assert_eq!(
             (value(&all, "table_bytes_max"), value(&all, "disk_used_max")),
             (Some(7), Some(30))

@@ -63,6 +63,32 @@ fn pages_are_written_twice_and_a_log_of_blocks_is_small() {
 }
 
 #[test]
+fn fresh_buffers_are_allocated_for_each_value_and_pooled_ones_once() {
+    let allocated = |buffers: &str| {
+        let settings = format!("--set encoding=lz4 --set table=pages --set buffers={buffers}");
+        measure(&calm(&settings), "allocated_bytes")
+    };
+    let (pooled, fresh) = (allocated("pooled"), allocated("fresh"));
+    assert!(pooled < 2e6, "one buffer of 1 MB: {pooled}");
+    assert!((100e6..110e6).contains(&fresh), "a leader gets 100 bodies of 1 MB: {fresh}");
+}
+
+#[test]
+fn a_client_that_tries_nothing_twice_counts_what_it_did_not_get_done() {
+    let failed = |repeats: &str| {
+        let run = program::run(&format!("leader_crash --seed 3 --set repeats={repeats}"));
+        assert_eq!(run["verdict"], "pass", "{run}");
+        assert_eq!(measure(&run, "acks") + measure(&run, "writes_failed"), 2000.0);
+        measure(&run, "writes_failed")
+    };
+    assert_eq!(failed("on"), 0.0);
+    assert!(
+        failed("off") >= 10.0,
+        "each of ten clients loses what it had asked the old leader for"
+    );
+}
+
+#[test]
 fn the_loop_fills_batches_up_to_their_bounds() {
     let mean =
         |settings: &str| measure(&calm(&format!("--set writes=batched {settings}")), "batch_mean");

@@ -8,7 +8,8 @@
 //! consensus with an error, before it has drained. The command did take effect, and so it will after
 //! the next boot, but nobody was told. The process was asked to end and does, as one whose runtime logs
 //! such an error on its way out.
-//! Left out: prices; they are the profile's, by the kinds `table_write` and `command_decode`.
+//! Left out: prices; they are the profile's, by the kinds `table_write`, `table_read`
+//! (all values, before a snapshot of a table on pages) and `command_decode`.
 
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -97,6 +98,8 @@ struct Upkeep {
     host: Host,
     /// The thread that applies.
     thread: Thread,
+    /// The thread that takes snapshots.
+    snapshots: Thread,
     pages: Option<Pages>,
     closed: AtomicBool,
     /// Whether it was said that something was applied to the closed table.
@@ -114,6 +117,7 @@ impl Upkeep {
         Ok(Some(Upkeep {
             host: host.clone(),
             thread: host.thread(config.raft.apply_thread.0),
+            snapshots: host.thread(config.raft.snapshot_thread.0),
             pages,
             closed: AtomicBool::new(false),
             said: AtomicBool::new(false),
@@ -242,15 +246,18 @@ impl StateMachine for Machine {
     }
 
     fn gather(&self) -> Option<Settling> {
-        let pages = self.table.upkeep.as_ref().and_then(|upkeep| upkeep.pages.clone());
+        let upkeep = self.table.upkeep.as_ref();
+        let pages = upkeep.and_then(|u| Some((u.pages.clone()?, u.snapshots.clone())));
         let buffers = self.table.buffers.clone();
         if pages.is_none() && !buffers.are_fresh() {
             return None;
         }
         let values: Vec<u64> = self.table.lock().range(b"", b"").map(|(_, i)| i.len()).collect();
         Some(Box::pin(async move {
-            if let Some(pages) = pages {
+            if let Some((pages, thread)) = pages {
                 pages.read_all().await?;
+                let work = Work { kind: "table_read", bytes: values.iter().sum() };
+                thread.run(work, || ()).await;
             }
             values.into_iter().try_for_each(|bytes| buffers.take("snapshot", bytes))
         }))

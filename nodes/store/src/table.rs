@@ -1,7 +1,8 @@
 //! The state machine: keys, each with its value, the version that the value is, and who put it, and
 //! the sessions of the clients. A value is the slice of the frame it arrived in, or the block that it
-//! was compressed to (see `encoding`); snapshots share it too. The hash of the state is a sum over keys and sessions, so a command changes it in constant
-//! time, and equal states have equal hashes whatever led to them.
+//! was compressed to (see `encoding`); snapshots share it too. The hash of the state is a sum over keys
+//! and sessions, so a command changes it in constant time, and equal states have equal hashes whatever
+//! led to them.
 //!
 //! A command that repeats the last one of its session is answered again and not done again; see
 //! `session`. A version is the log index of the command that made it, so a key that was deleted and

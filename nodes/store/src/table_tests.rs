@@ -1,4 +1,7 @@
+//! Tests of the table: what commands do to it, what it remembers, what its snapshots hold.
+
 use super::*;
+use crate::encoding::{Encoded, Encoding, encode};
 use proptest::prelude::*;
 
 fn command(session: u64, sequence: u64, act: Act, key: &str, value: &[u8]) -> (Vec<u8>, Bytes) {
@@ -72,6 +75,39 @@ fn a_repeated_command_is_done_once_and_an_older_one_never() {
     let unknown = table.apply(9, &context, &value);
     assert_eq!(unknown, Outcome::quiet(Answer::NoSession));
     assert_eq!(version(&table, "a"), 4);
+}
+
+#[test]
+fn encoded_values_are_kept_as_text_is_read_and_blocks_are_not() {
+    let mut table = opened(Plants::default());
+    let value = Bytes::from(b"ABCDEFG".repeat(100));
+    for (sequence, encoding) in [(1, Encoding::Raw), (2, Encoding::Json), (3, Encoding::Lz4)] {
+        let Encoded { form, body, kept_crc: crc, .. } = encode(encoding, value.clone());
+        let by = By { session: 1, sequence, client: 1, op: sequence };
+        let key = Bytes::from(vec![sequence as u8]);
+        let context = Command::Do { by, act: Act::Put, form, crc, key: key.clone() }.encode();
+        assert_eq!(table.apply(sequence + 1, &context, &body), done(sequence, sequence + 1));
+        let item = table.get(&key).unwrap();
+        assert_eq!((item.value().unwrap(), item.len()), (value.clone(), 700));
+        assert_eq!(item.kept.len() < 100, encoding == Encoding::Lz4);
+        assert_eq!(item.crc, crc32fast::hash(&item.kept));
+    }
+    let image = table.image();
+    assert_eq!(image.data().len(), table.size());
+    let other = Table::read(image.data(), Plants::default()).unwrap();
+    assert_eq!((&other.items, other.hash()), (&table.items, table.hash()));
+}
+
+#[test]
+fn a_body_that_is_not_what_the_command_says_is_refused_everywhere() {
+    let mut table = opened(Plants::default());
+    let before = table.items.clone();
+    for form in [Form::Text, Form::Block { raw: 1 << 30 }, Form::Block { raw: 0 }] {
+        let by = By { session: 1, sequence: 1, client: 1, op: 1 };
+        let context = Command::Do { by, act: Act::Put, form, crc: 0, key: Bytes::new() }.encode();
+        let outcome = table.apply(table.index + 1, &context, &Bytes::from_static(b"no text"));
+        assert_eq!((outcome, &table.items), (Outcome::quiet(Answer::Refused), &before));
+    }
 }
 
 #[test]
