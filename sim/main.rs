@@ -98,6 +98,7 @@ const SCENARIOS: &[Builtin] = builtin!("scenarios":
     "snapshot_starves_heartbeat"
     "snapshots_cost_all_data"
     "streamed_restore_spares_memory"
+    "streamed_snapshot_spares_heap"
     "streamed_snapshot_spares_memory"
     "swarm"
     "swarm_busy"
@@ -111,6 +112,7 @@ const SCENARIOS: &[Builtin] = builtin!("scenarios":
     "unlimited_body_lets_follower_catch_up"
     "whole_restore_exhausts_memory"
     "whole_snapshot_exhausts_memory"
+    "whole_snapshot_triples_heap"
 );
 
 const STUDIES: &[Builtin] = builtin!("studies":

@@ -57,6 +57,10 @@ pub(crate) const MEASURES: &[(&str, &str)] = &[
         "throughput",
         "Acknowledged operations per second, from the beginning of the load to its end.",
     ),
+    (
+        "request_rate",
+        "Operations that ended per second of load, done or not: what a load generator calls its rate.",
+    ),
     ("acks", "Operations that were acknowledged to clients."),
     ("failures", "Operations of which a client was told that they surely did not happen."),
     ("unknowns", "Operations of which no client knows whether they happened."),

@@ -26,7 +26,8 @@ pub fn word() -> CheckWord {
                 read_p99, latencies from request to acknowledgement; write_q1_mean, write_q2_mean, \
                 write_q3_mean, write_q4_mean, mean latencies of the four quarters of the \
                 acknowledged writes, in their order; write_slowdown, the last mean over the first; \
-                throughput, acks per second of load; acks, failures and unknowns, operations by \
+                throughput, acks per second of load; request_rate, operations that ended, however they \
+                did, per second; acks, failures and unknowns, operations by \
                 outcome; writes_failed, writes that failed or whose outcome is unknown",
         claim: Claim::Measures,
         make: plain::<Latency>,
@@ -147,8 +148,11 @@ impl Latency {
         out.extend(quantiles(&self.reads, &[("read_p50", 500), ("read_p99", 990)]));
         out.extend(trend(&self.writes));
         let began = self.began.unwrap_or(now);
-        let value = rate(self.acks, self.ended.unwrap_or(now) - began);
-        out.push(Measure { name: "throughput", value, unit: Unit::Rate });
+        let lasted = self.ended.unwrap_or(now) - began;
+        let answered = self.acks + self.failures + self.unknowns;
+        for (name, count) in [("throughput", self.acks), ("request_rate", answered)] {
+            out.push(Measure { name, value: rate(count, lasted), unit: Unit::Rate });
+        }
         let counts = [
             ("acks", self.acks),
             ("failures", self.failures),

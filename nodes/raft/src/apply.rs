@@ -48,6 +48,10 @@ pub trait StateMachine: Send {
     fn settle(&mut self) -> Option<Settling> {
         None
     }
+    /// The kind of work that serialising a snapshot is.
+    fn serializing(&self) -> &'static str {
+        "snapshot_serialize"
+    }
     /// What has to be read before a snapshot can be made. Its error ends the snapshot.
     fn gather(&self) -> Option<Settling> {
         None

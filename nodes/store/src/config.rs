@@ -43,6 +43,9 @@ host::settings! {
         table: Word = "memory", "memory|pages";
         /// One buffer is used again and again for the values that go through, or each use allocates.
         buffers: Word = "pooled", "pooled|fresh";
+        /// What a value weighs in memory while a node works on it: its bytes, or two for each, as text
+        /// does in runtimes whose strings are UTF-16.
+        strings: Word = "utf8", "utf8|utf16";
         /// How often the node has its garbage collected if it holds more than `collect_above`; 0 never.
         collect_every: Duration = "0ns", "0ns..24h";
         /// Bytes that a node may hold before `collect_every` collects.

@@ -36,6 +36,8 @@ pub(crate) struct SharedTable {
     upkeep: Option<Arc<Upkeep>>,
     /// Whether the values are in memory, and not on disk alone.
     in_memory: bool,
+    /// Whether values go into snapshots as the blocks that they are kept as.
+    packs: bool,
 }
 
 impl SharedTable {
@@ -52,9 +54,10 @@ impl SharedTable {
         table.memory = Some(host.memory());
         let table = Arc::new(Mutex::new(table));
         let upkeep = Upkeep::open(host, config).await?.map(Arc::new);
-        let buffers = Buffers::new(host, config.own.buffers.0 == "fresh");
+        let buffers = Buffers::new(host, &config.own);
         let in_memory = config.own.table.0 == "memory";
-        Ok(SharedTable { host: host.clone(), table, buffers, upkeep, in_memory })
+        let packs = config.own.encoding.0 == "lz4";
+        Ok(SharedTable { host: host.clone(), table, buffers, upkeep, in_memory, packs })
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, Table> {
@@ -178,11 +181,16 @@ pub(crate) struct Machine {
 }
 
 impl Machine {
-    /// States what the table weighs now, and the command of that many bytes that was decoded for it.
-    fn weigh(&mut self, command: u64, table: u64) {
-        let decoded = self.table.buffers.take("decoded command", command);
+    /// States what the table weighs now, the value of that many bytes that was decoded for it, and its
+    /// document for the pages.
+    fn weigh(&mut self, raw: u64, table: u64) {
+        let document = match self.table.in_memory {
+            true => Ok(()),
+            false => self.table.buffers.take("document", raw),
+        };
+        let decoded = self.table.buffers.take_text("decoded command", raw);
         let grown = self.live().and_then(|live| live.map_or(Ok(()), |live| live.set(table)));
-        if let Err(error) = decoded.and(grown) {
+        if let Err(error) = document.and(decoded).and(grown) {
             self.failed.get_or_insert(error);
         }
     }
@@ -195,9 +203,9 @@ impl Machine {
         Ok(self.live.as_mut())
     }
 
-    /// Notes what an entry that was applied costs.
-    fn owe(&mut self, index: u64, context: &[u8], took_effect: bool) {
-        let Some(Command::Do { act, form, key, .. }) = Command::decode(context) else { return };
+    /// Notes what an entry that was applied costs. Returns the length of its value.
+    fn owe(&mut self, index: u64, context: &[u8], took_effect: bool) -> u64 {
+        let Some(Command::Do { act, form, key, .. }) = Command::decode(context) else { return 0 };
         let raw = self.table.lock().get(&key).map_or(0, |item| item.len());
         if form != Form::Plain {
             self.owed.push((index, Owed::Decode { raw }));
@@ -209,6 +217,7 @@ impl Machine {
             };
             self.owed.push((index, change));
         }
+        raw
     }
 }
 
@@ -221,10 +230,11 @@ impl StateMachine for Machine {
         let Outcome { answer, said } = table.apply(index, context, data);
         let size = table.size();
         drop(table);
-        self.weigh(data.len() as u64, size);
-        if self.table.upkeep.is_some() {
-            self.owe(index, context, matches!(said, Some(StoreEvent::Done { .. })));
-        }
+        let raw = match self.table.upkeep.is_some() {
+            true => self.owe(index, context, matches!(said, Some(StoreEvent::Done { .. }))),
+            false => data.len() as u64,
+        };
+        self.weigh(raw, size);
         if let Some(event) = said {
             self.table.host.emit(event);
         }
@@ -245,6 +255,10 @@ impl StateMachine for Machine {
             .then(|| -> Settling { Box::pin(async move { upkeep.settle(owed).await }) })
     }
 
+    fn serializing(&self) -> &'static str {
+        if self.table.packs { "snapshot_pack" } else { "snapshot_serialize" }
+    }
+
     fn gather(&self) -> Option<Settling> {
         let upkeep = self.table.upkeep.as_ref();
         let pages = upkeep.and_then(|u| Some((u.pages.clone()?, u.snapshots.clone())));
@@ -259,7 +273,8 @@ impl StateMachine for Machine {
                 let work = Work { kind: "table_read", bytes: values.iter().sum() };
                 thread.run(work, || ()).await;
             }
-            values.into_iter().try_for_each(|bytes| buffers.take("snapshot", bytes))
+            let load = |bytes| buffers.load("snapshot", bytes);
+            values.into_iter().map(load).collect::<io::Result<Vec<Claim>>>().map(drop)
         }))
     }
 

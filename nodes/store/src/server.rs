@@ -191,7 +191,7 @@ fn serve(node: &Arc<Node>, outbox: &Outbox, id: u64, request: Request) {
             outbox.push(id, Reply::Refused { rule: Rule::ValueTooLong });
         }
         Request::Do { value, .. }
-            if node.table.buffers.take("request", value.len() as u64).is_err() =>
+            if node.table.buffers.take_text("request", value.len() as u64).is_err() =>
         {
             outbox.push(id, Reply::Busy);
         }
@@ -319,7 +319,7 @@ fn refusal(error: ProposeError) -> Reply {
 fn look_up(table: &SharedTable, key: &[u8]) -> Reply {
     let found = table.lock().get(key).cloned();
     let Some(item) = found else { return Reply::Missing };
-    if table.buffers.take("reply", item.len()).is_err() {
+    if table.buffers.take_text("reply", item.len()).is_err() {
         return Reply::Busy;
     }
     match item.value() {
@@ -339,7 +339,7 @@ fn list(shared: &SharedTable, from: &[u8], to: &[u8], limit: u32, most: u64) -> 
         if items.len() >= limit as usize || (bytes > most && !items.is_empty()) {
             return Reply::Listing { items, more: true };
         }
-        if shared.buffers.take("reply", item.len()).is_err() {
+        if shared.buffers.take_text("reply", item.len()).is_err() {
             return Reply::Busy;
         }
         let (version, client, op) = (item.version, item.client, item.op);

@@ -104,16 +104,16 @@ impl Taker {
     async fn take(&self, group: u32) -> io::Result<Taken> {
         let replica = &self.replicas[&group];
         let started = self.host.clock().now();
-        let (index, bytes) = {
+        let (index, bytes, kind) = {
             let replica = lock(replica);
-            (replica.mark.index, replica.machine.size())
+            (replica.mark.index, replica.machine.size(), replica.machine.serializing())
         };
         self.host.emit(RaftEvent::SnapshotStarted { group, index, bytes });
         let gathering = lock(replica).machine.gather();
         if let Some(gathering) = gathering {
             gathering.await?;
         }
-        let work = Work { kind: "snapshot_serialize", bytes };
+        let work = Work { kind, bytes };
         // State and index in two steps are two moments: a fuzzy snapshot, which needs a log that may
         // be applied to it twice, as ZooKeeper's; this one is said to hold what it lacks.
         let captured = self.plants.snapshot_mark_too_late.then(|| lock(replica).machine.snapshot());
