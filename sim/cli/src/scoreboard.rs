@@ -212,8 +212,11 @@ pub fn notes(rows: &[&Judged]) -> String {
 pub fn closing(rows: &[&Judged]) -> String {
     let of = |role: Role| rows.iter().filter(move |j| j.row.role == role);
     let good = |role: Role| of(role).filter(|j| j.verdict.is_good()).count();
-    let fitted: BTreeSet<&str> =
-        of(Role::Fitted).flat_map(|j| &j.constants).map(String::as_str).collect();
+    // A constant of one profile is not that of another, whatever they are called.
+    let mut fitted = BTreeSet::new();
+    for judged in of(Role::Fitted) {
+        fitted.extend(judged.constants.iter().map(|c| (&judged.scenario.head.profile.0, c)));
+    }
     let mut text = format!(
         "{} rows, {} constants fitted on {} rows, {} predicted, {} inside\n",
         rows.len(),

@@ -30,9 +30,9 @@ pub fn differences(a: &Scenario, b: &Scenario) -> Vec<Difference> {
     let machine = here.get("profile") != there.get("profile");
     let about =
         |key: &str| ABOUT.iter().any(|a| key == *a || (a.ends_with('.') && key.starts_with(a)));
-    let counts = |key: &str| !about(key) && !(machine && key.starts_with("profile."));
+    let aside = |key: &str| about(key) || (machine && key.starts_with("profile."));
     let mut keys: Vec<&String> =
-        here.keys().chain(there.keys()).filter(|key| counts(key)).collect();
+        here.keys().chain(there.keys()).filter(|key| !aside(key)).collect();
     keys.sort();
     keys.dedup();
     keys.retain(|key| here.get(*key) != there.get(*key));
