@@ -1,6 +1,6 @@
 //! `list`: the words there are. In JSON `{scenarios: [{name, title}], studies: [{name, title}], nodes,
-//! workloads, faults, checks, plants, measures}`, where the others are lists of words. For people a check that takes an
-//! argument is followed by `(..)`.
+//! workloads, faults, checks, plants, measures}`, where the others are lists of words. For people a check
+//! that takes an argument is followed by `(..)`.
 //!
 //! The lists are the registry's own, so a word that is listed is a word that works; `explain` tells more.
 
