@@ -1,9 +1,9 @@
 //! Results of studies that are committed: `results/studies/NAME.txt`, and `NAME.svg` of those with a map. A
-//! page begins with the hash of its inputs: the study's file, and the values in force of all cells, those
-//! of settings that nobody wrote among them. A study with `blessed = true` is run by `bless`, and compared byte by byte by `bless --check`.
-//! One that takes long is run by `study NAME --bless`; `bless --check` then compares the hash alone, which
-//! tells of a changed study, scenario or profile but not of changed code. A long study without a page is
-//! mentioned and is no error: nobody has run it yet.
+//! page begins with the hash of its inputs: the study's file, and the values in force of all cells, those of
+//! settings that nobody wrote among them. A study with `blessed = true` is run by `bless`, and compared byte
+//! by byte by `bless --check`. One that takes long is run by `study NAME --bless`; `bless --check` then
+//! compares the hash alone, which tells of a changed study, scenario or profile but not of changed code. A
+//! long study without a page is mentioned and is no error: nobody has run it yet.
 
 use std::collections::BTreeSet;
 use std::fs;

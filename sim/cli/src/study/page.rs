@@ -90,8 +90,8 @@ impl<'a> Page<'a> {
 
     fn legend(&self) -> String {
         let bootstrap = format!(
-            "Means, and in brackets 95 % intervals of the mean by {RESAMPLES} bootstrap resamples; differences \
-             between cells are paired by seed."
+            "Means, and in brackets 95 % intervals of the mean by {RESAMPLES} bootstrap \
+             resamples; differences between cells are paired by seed."
         );
         let mut text = format!("\n{}", wrapped(&bootstrap, 2, 100));
         let mut say = |there: bool, line: String| {

@@ -54,7 +54,8 @@ impl Design {
         for (i, param) in params.iter().enumerate() {
             let values = value(i).map_or_else(|| param.values.clone(), |one| vec![one]);
             let with = |cell: &Vec<String>| {
-                let longer = values.iter().map(|v| [cell.as_slice(), &[v.clone()]].concat());
+                let longer =
+                    values.iter().map(|v| [cell.as_slice(), std::slice::from_ref(v)].concat());
                 longer.collect::<Vec<_>>()
             };
             cells = cells.iter().flat_map(with).collect();

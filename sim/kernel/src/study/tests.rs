@@ -221,8 +221,8 @@ proptest! {
         let values: Vec<f64> = values.into_iter().map(f64::from).collect();
         let s = Summary::of(&values).unwrap();
         prop_assert_eq!(s.mean, values.iter().sum::<f64>() / values.len() as f64);
-        let quantiles = [(s.p10, 100_000), (s.p50, 500_000), (s.p90, 900_000), (s.p99, 990_000), (s.p999, 999_000)];
-        for (quantile, ppm) in quantiles {
+        let shares = [100_000, 500_000, 900_000, 990_000, 999_000];
+        for (quantile, ppm) in [s.p10, s.p50, s.p90, s.p99, s.p999].into_iter().zip(shares) {
             prop_assert_eq!(quantile, brute_quantile(&values, ppm));
         }
         prop_assert_eq!(s.max, values.iter().copied().fold(0.0, f64::max));
@@ -252,7 +252,8 @@ proptest! {
             noise.iter().map(|n| (f64::from(*n), f64::from(*n) + 7.0)).collect();
         let gap = difference(&pairs).unwrap();
         prop_assert_eq!((gap.value, gap.low, gap.high), (7.0, 7.0, 7.0));
-        let halves: Vec<(f64, f64)> = noise.iter().map(|n| (f64::from(*n) + 1.0, (f64::from(*n) + 1.0) / 2.0)).collect();
+        let half = |n: &u32| (f64::from(*n) + 1.0, (f64::from(*n) + 1.0) / 2.0);
+        let halves: Vec<(f64, f64)> = noise.iter().map(half).collect();
         let share = removed(&halves).unwrap();
         prop_assert!([share.value, share.low, share.high].iter().all(|v| (v - 50.0).abs() < 1e-9));
     }
