@@ -382,11 +382,12 @@ mod tests {
 
     #[test]
     fn the_dead_lead_no_more() {
-        let mut leadership = Leadership::default();
-        leadership.groups.entry(1).or_default().becomes(4, "leader", 2);
-        let event = KernelEvent::Crashed { tasks: 3 };
-        leadership.note(&Fact { at: 5, host: 4, boot: 1, event: &event });
-        assert!(!leadership.groups[&1].is_led(|_| true));
+        for event in [KernelEvent::Crashed { tasks: 3 }, KernelEvent::OutOfMemory { held: 9 }] {
+            let mut leadership = Leadership::default();
+            leadership.groups.entry(1).or_default().becomes(4, "leader", 2);
+            leadership.note(&Fact { at: 5, host: 4, boot: 1, event: &event });
+            assert!(!leadership.groups[&1].is_led(|_| true));
+        }
     }
 
     #[test]

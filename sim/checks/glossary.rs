@@ -10,15 +10,15 @@ pub(crate) const MEASURES: &[(&str, &str)] = &[
         "needless_elections",
         "Elections after the first leader that nothing had caused: no node was down or paused and no \
          link between nodes was cut, nor had been for a second, nor had the last leader been lost to \
-         that. Slow disks, slow links and held threads excuse nothing.",
+         that. Slow disks, slow links, held threads and collections excuse nothing.",
     ),
     ("leader_changes", "How often a node began to lead that was not the leader before."),
     (
         "no_leader_total",
         "Time without a leader, summed up, from the first leader to the end of the settling. There is a \
          leader while a live node leads the highest term and a majority is in reach of it. One whose \
-         thread is held or whose disk stalls still counts: what clients saw of that is in write_max \
-         and lease_gap_max.",
+         thread is held, whose disk stalls or whose memory is collected still counts: what clients saw \
+         of that is in write_max and lease_gap_max.",
     ),
     ("no_leader_max", "The longest stretch of time without a leader; see no_leader_total."),
     (

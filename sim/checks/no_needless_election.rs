@@ -136,10 +136,13 @@ mod tests {
     }
 
     #[test]
-    fn a_slow_disk_is_no_excuse() {
-        let stall = KernelEvent::DiskStalled;
-        let facts: [(u64, usize, &dyn Event); 3] =
-            [(200, 0, &LEADS), (2_900, 0, &stall), (3_000, 1, &STANDS)];
-        assert!(judge(&facts, false).is_err());
+    fn a_slow_disk_or_a_collection_is_no_excuse_and_a_process_that_was_ended_is() {
+        let collected = KernelEvent::Collected { full: true, live: 1, garbage: 9, ns: 800_000_000 };
+        let judged = |event: &KernelEvent| {
+            judge(&[(200, 0, &LEADS), (2_900, 0, event), (3_000, 1, &STANDS)], false)
+        };
+        assert!(judged(&KernelEvent::DiskStalled).is_err());
+        assert!(judged(&collected).is_err());
+        judged(&KernelEvent::OutOfMemory { held: 9 }).unwrap();
     }
 }

@@ -1,5 +1,6 @@
-//! Claims of the real arm: counted, so that a node can read back what it has stated. No limit, no
-//! collector: the operating system has those.
+//! Claims of the real arm: counted, so that a node can read back what it has stated. There is no limit
+//! and no collector: the allocator and the operating system have the last word, and what they give is
+//! not counted here.
 
 use std::io;
 

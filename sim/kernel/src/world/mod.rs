@@ -6,8 +6,8 @@
 //! boot, in one sweep over those slots: that is the whole of "old handles do nothing".
 //!
 //! The laws of each resource are in `model`; the files beside this one apply them: `net`, `storage`,
-//! `process` (threads, boots, crashes), `power` (its loss), `memory` (its collector), `strain` (what faults put on links, devices,
-//! disks, cores and clocks).
+//! `process` (threads, boots, crashes), `power` (its loss), `memory` (its collector), `strain` (what faults
+//! put on links, devices, disks, cores and clocks).
 
 mod closing;
 mod contents;
