@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use host::{Chunks, Claim, Host, OpenMode, Thread, Work};
+use host::{Chunks, Claim, Host, Thread, Work};
 use raft::eraftpb::{ConfState, Entry};
 use tokio::sync::Notify;
 
@@ -19,7 +19,8 @@ use crate::event::RaftEvent;
 use crate::log::Mark;
 use crate::mailbox::Mailbox;
 use crate::members::is_change;
-use crate::snapshot::file::{self, Image, path};
+use crate::snapshot::file::Image;
+use crate::snapshot::read::{Link, read};
 use crate::snapshot::take::TakeJob;
 use crate::{Applied, ProposeError};
 
@@ -31,6 +32,18 @@ pub trait StateMachine: Send {
     fn snapshot(&self) -> Image;
     /// Replaces the state by one that `snapshot` once returned.
     fn restore(&mut self, image: Chunks) -> io::Result<()>;
+    /// What changed since the entry at index `since` was applied, sharing large values; `None` if that
+    /// is not known, and only the whole state will do.
+    fn delta(&self, since: u64) -> Option<Image> {
+        let _ = since;
+        None
+    }
+    /// Carries the state to that in which `delta` was asked, from one in which its `since` was applied
+    /// and nothing after it.
+    fn patch(&mut self, delta: Chunks) -> io::Result<()> {
+        drop(delta);
+        Err(io::ErrorKind::Unsupported.into())
+    }
     /// A number that equal states share.
     fn state_hash(&self) -> u64;
     /// Bytes that a snapshot will serialise.
@@ -58,6 +71,8 @@ pub(crate) struct Replica {
     pub(crate) writing: bool,
     /// The index at which the next one is due.
     pub(crate) next_snapshot: u64,
+    /// The files of the newest snapshot, oldest first.
+    pub(crate) links: Vec<Link>,
     /// The memory that a peer's snapshot takes until it is restored, if it is in one piece.
     pub(crate) piece: Option<Claim>,
 }
@@ -70,8 +85,18 @@ impl Replica {
         conf: ConfState,
         next_snapshot: u64,
     ) -> Replica {
-        let (snapshotting, writing, piece) = (false, false, None);
-        Replica { machine, mark, conf, snapshotting, writing, next_snapshot, piece }
+        let (snapshotting, writing, links, piece) = (false, false, Vec::new(), None);
+        Replica { machine, mark, conf, snapshotting, writing, next_snapshot, links, piece }
+    }
+
+    /// A snapshot has its file. It is none of ours if a peer's came meanwhile.
+    pub(crate) fn linked(&mut self, since: u64, link: Link) {
+        let last = self.links.last().map_or(0, |link| link.index);
+        if since == 0 && link.index >= last {
+            self.links = vec![link];
+        } else if since > 0 && since == last {
+            self.links.push(link);
+        }
     }
 
     /// A snapshot begins, unless one is under way.
@@ -244,14 +269,15 @@ impl Applier {
     }
 
     async fn install(&self, group: u32, mark: Mark) -> io::Result<()> {
-        let read = read_file(&self.host, group, mark).await?;
-        let work = Work { kind: "snapshot_restore", bytes: read.data.len() };
+        let mut whole = read(&self.host, group, mark).await?;
+        let work = Work { kind: "snapshot_restore", bytes: whole.bytes() };
         let replica = &self.replicas[&group];
         let restore = || {
             let mut replica = lock(replica);
-            replica.machine.restore(read.data)?;
+            (replica.conf, replica.piece) = (std::mem::take(&mut whole.conf), None);
+            replica.links = std::mem::take(&mut whole.links);
+            whole.restore(&mut *replica.machine)?;
             replica.mark = mark;
-            (replica.conf, replica.piece) = (read.conf, None);
             replica.next_snapshot = self.rhythm.after(mark.index);
             io::Result::Ok(replica.machine.state_hash())
         };
@@ -267,22 +293,6 @@ pub(crate) fn restoring(host: &Host, (group, index): (u32, u64), bytes: u64) -> 
     host.memory().claim("snapshot_restore", bytes).inspect_err(|_| {
         host.emit(RaftEvent::RestoreFailed { group, index, bytes });
     })
-}
-
-/// Reads and verifies the snapshot at `mark`.
-pub(crate) async fn read_file(host: &Host, group: u32, mark: Mark) -> io::Result<file::Read> {
-    let name = path(group, mark.index);
-    let refuse = |why: &str| {
-        io::Error::new(io::ErrorKind::InvalidData, format!("{name} does not serve: {why}"))
-    };
-    let opened = host.disk().open(&name, OpenMode::Existing).await;
-    let file = opened.map_err(|e| refuse(&e.to_string()))?;
-    let rope = file.read_at(0, file.len().await?).await?;
-    let read = file::decode(&rope).map_err(refuse)?;
-    if read.group != group || read.mark != mark {
-        return Err(refuse("it is of another group or position"));
-    }
-    Ok(read)
 }
 
 #[cfg(test)]

@@ -5,6 +5,10 @@
 //! the log learn of it. One that fails, for lack of room, of memory or otherwise, leaves nothing
 //! behind and is tried again after a tenth of the interval.
 //!
+//! With `snapshot_kind = "incremental"` a file holds what changed since the snapshot before it, and
+//! those that it rests on stay. When the changes have come to more than the last whole state, the
+//! next one is whole again, and what it makes superfluous goes once the log has its mark.
+//!
 //! With `snapshot_form = "whole"` the image is an object of its own, as .NET's
 //! `SerializeToUtf8Bytes` makes one: a buffer that doubles when it is full, the old one alive until
 //! it is copied, and then a copy of just the right size.
@@ -17,8 +21,9 @@ use host::{Chunks, Claim, Class, Host, Memory, Mono, OpenMode, Thread, Work};
 use raft::eraftpb::ConfState;
 use tokio::sync::Notify;
 
-use super::file::{encode, path};
-use crate::apply::{SharedReplica, lock};
+use super::file::{Image, encode, path};
+use super::read::{Link, rests_on};
+use crate::apply::{Replica, SharedReplica, lock};
 use crate::driver::{Input, Plants};
 use crate::event::RaftEvent;
 use crate::log::Mark;
@@ -57,6 +62,9 @@ pub(crate) struct Taker {
     pub(crate) thread: Thread,
     /// The image is one object before it is written.
     pub(crate) whole: bool,
+    /// A snapshot may rest on the one before it, and whether any may.
+    pub(crate) incremental: bool,
+    pub(crate) chained: bool,
     /// All garbage is collected when one is written.
     pub(crate) collects: bool,
     /// Told of every snapshot that is written, or given up.
@@ -104,7 +112,9 @@ impl Taker {
         let started = self.host.clock().now();
         let (index, bytes) = {
             let replica = lock(replica);
-            (replica.mark.index, replica.machine.size())
+            let delta = self.delta(&replica);
+            let bytes = delta.map_or_else(|| replica.machine.size(), |(_, d)| d.data().len());
+            (replica.mark.index, bytes)
         };
         self.host.emit(RaftEvent::SnapshotStarted { group, index, bytes });
         let work = Work { kind: "snapshot_serialize", bytes };
@@ -116,11 +126,13 @@ impl Taker {
         }
         let capture = || {
             let replica = lock(replica);
-            let image = captured.unwrap_or_else(|| replica.machine.snapshot());
+            let delta = if captured.is_none() { self.delta(&replica) } else { None };
+            let whole = || captured.unwrap_or_else(|| replica.machine.snapshot());
+            let (since, image) = delta.unwrap_or_else(|| (0, whole()));
             let (mark, conf) = (replica.mark, replica.conf.clone());
-            (mark, encode(group, mark, &conf, &image), conf)
+            (mark, since, encode(group, mark, &conf, (since, &image)), conf)
         };
-        let (mark, rope, conf) = self.thread.run(work, capture).await;
+        let (mark, since, rope, conf) = self.thread.run(work, capture).await;
         let bytes = rope.len();
         let _image = self.buffer(bytes)?;
         let target = path(group, mark.index);
@@ -129,7 +141,19 @@ impl Taker {
             let _ = self.host.disk().remove(&tmp).await;
             return Err(error);
         }
+        lock(replica).linked(since, Link { index: mark.index, bytes });
         Ok(Taken { group, mark, conf, bytes, started })
+    }
+
+    /// What changed since the newest snapshot, and its index, if that does for the next one.
+    fn delta(&self, replica: &Replica) -> Option<(u64, Image)> {
+        let (base, deltas) = replica.links.split_first().filter(|_| self.incremental)?;
+        let since = deltas.last().unwrap_or(base).index;
+        let heavy = deltas.iter().map(|link| link.bytes).sum::<u64>() > base.bytes;
+        if heavy || since >= replica.mark.index {
+            return None;
+        }
+        Some((since, replica.machine.delta(since)?))
     }
 
     /// The memory that an image of so many bytes takes while it is written.
@@ -158,8 +182,17 @@ impl Taker {
     /// Removes superseded files. A failure leaves a file behind that the next boot removes.
     async fn clean(&self, group: u32, before: u64) {
         let disk = self.host.disk();
-        let oldest = path(group, before);
-        let names = disk.list(&format!("snap/{group}-")).await.unwrap_or_default();
+        let mut oldest = path(group, before);
+        let prefix = format!("snap/{group}-");
+        let names = disk.list(&prefix).await.unwrap_or_default();
+        if self.chained {
+            // What stays may rest on earlier ones.
+            let stays = names.iter().find(|n| **n >= oldest && !n.contains('.'));
+            let index = stays.and_then(|n| n.strip_prefix(&prefix)?.parse().ok());
+            let Some(index) = index else { return };
+            let Ok(chain) = rests_on(&disk, group, index).await else { return };
+            oldest = path(group, chain[0]);
+        }
         for name in names.iter().filter(|n| **n < oldest && !n.contains('.')) {
             let _ = disk.remove(name).await;
         }
@@ -191,8 +224,7 @@ fn reason(error: &io::Error) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::apply::{Replica, StateMachine};
-    use crate::snapshot::file::Image;
+    use crate::apply::StateMachine;
     use crate::test_arm::{TestArm, at_once};
     use bytes::Bytes;
     use std::sync::{Arc, Mutex};
@@ -227,6 +259,8 @@ mod tests {
         assert!(replica.begin_snapshot() && !replica.begin_snapshot());
         Taker {
             whole: false,
+            incremental: false,
+            chained: false,
             collects: false,
             written: Arc::default(),
             plants: Plants::default(),
