@@ -1,8 +1,9 @@
 //! Frames between the selected hosts (`on`) and the others arrive twice, the second time up to `within`
 //! later. A datagram does so by itself. Inside a stream nothing is ever doubled, for sequence numbers see
-//! to that; what comes again is the beginning of a connection, as a connection of its own: a proxy that
-//! tries once more, early data of TCP Fast Open or TLS 1.3. The listener hears somebody whom it heard
-//! before, out of date by then, and what it answers meets nobody.
+//! to that; what comes again is the beginning of a connection that ended without an answer, up to `within`
+//! after its end and as a connection of its own: a proxy that tries once more, early data of TCP Fast Open
+//! or TLS 1.3. The listener hears somebody whom it heard before, out of date by then, and what it answers
+//! meets nobody. What was answered is not repeated: nobody has a reason to.
 //!
 //! `share` is that of the datagrams, and of the streams that are dialled while the fault lasts. A copy
 //! that has not come when the fault ends never comes. An effect is a frame that came again.

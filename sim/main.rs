@@ -2,8 +2,8 @@
 //!
 //! Nodes are production code and know nothing of the simulator, so each is one entry of `nodes()`; a node
 //! of your own is one more. Workloads, faults and checks are declared one per file, in `workloads/`,
-//! `faults/` and `sim/checks/`, and listed in their crates. Scenarios and profiles are files: inside the
-//! project they are read from disk, elsewhere the copies compiled in here serve.
+//! `faults/` and `sim/checks/`, and listed in their crates. Scenarios, studies and profiles are files: inside
+//! the project they are read from disk, elsewhere the copies compiled in here serve.
 
 #[cfg(not(madsim))]
 compile_error!(
@@ -25,21 +25,33 @@ pub fn registry() -> Registry {
         faults: faults::words(),
         checks: checks::words(),
         scenarios: SCENARIOS.to_vec(),
+        studies: STUDIES.to_vec(),
         profiles: PROFILES.to_vec(),
+        documents: DOCUMENTS.to_vec(),
         measures: checks::measures(),
         ..Registry::default()
     }
 }
 
 fn nodes() -> Vec<Word<Boot>> {
-    vec![node(
-        "store",
-        "A replicated configuration store on one Raft group: put and read values of up to 2 MB.",
-        store::PLANTS,
-        store::EVENTS,
-        store::Config::validate,
-        store::run,
-    )]
+    vec![
+        node(
+            "elector",
+            "Raft around nothing, without a port for clients: a node that only elects.",
+            elector::PLANTS,
+            elector::EVENTS,
+            elector::Config::validate,
+            elector::run,
+        ),
+        node(
+            "store",
+            "A replicated configuration store on one Raft group: put and read values of up to 2 MB.",
+            store::PLANTS,
+            store::EVENTS,
+            store::Config::validate,
+            store::run,
+        ),
+    ]
 }
 
 /// (name, text) of a file in a folder of `sim/`.
@@ -51,13 +63,18 @@ macro_rules! builtin {
 
 const SCENARIOS: &[Builtin] = builtin!("scenarios":
     "backoff_ends_retry_storm"
+    "cold_start_elects"
     "fsync_stall_loses_lease"
     "fsync_stall_spares_lease"
     "interval_bloats_wal"
     "interval_bounds_wal"
     "leader_crash"
+    "leader_crash_elects"
     "retry_storm_outlives_trigger"
     "short_delays_keep_leader"
+    "shutdown_drains_apply"
+    "shutdown_races_apply"
+    "slow_links_tempt_voters"
     "snapshot_in_step"
     "snapshot_on_its_own_thread"
     "snapshot_spares_heartbeat"
@@ -70,9 +87,19 @@ const SCENARIOS: &[Builtin] = builtin!("scenarios":
     "swarm_three"
 );
 
+const STUDIES: &[Builtin] = builtin!("studies":
+    "election_timeout_price"
+);
+
 const PROFILES: &[Builtin] = builtin!("profiles":
     "dotnet_container"
+    "election_lan"
+    "election_wan"
     "ssd_lan"
+);
+
+const DOCUMENTS: &[Builtin] = builtin!("documents":
+    "002"
 );
 
 #[cfg(test)]
@@ -80,9 +107,12 @@ mod tests {
     /// What is compiled in is what is there.
     #[test]
     fn every_file_is_in_the_table_of_contents() {
-        for (folder, listed) in
-            [("sim/scenarios", super::SCENARIOS), ("sim/profiles", super::PROFILES)]
-        {
+        for (folder, listed) in [
+            ("sim/scenarios", super::SCENARIOS),
+            ("sim/studies", super::STUDIES),
+            ("sim/profiles", super::PROFILES),
+            ("sim/documents", super::DOCUMENTS),
+        ] {
             let dir = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
             let mut there: Vec<String> = std::fs::read_dir(dir)
                 .unwrap()

@@ -2,9 +2,11 @@
 //! back after a blackout.
 //!
 //! Values are slices of one pool of noise that all runs of the process share: a value of a megabyte
-//! is never made or copied, and does not depend on the seed. A value is recognised by the client and
-//! the operation that the store keeps with it, and is damaged if its bytes are not the ones that
-//! were asked for under these. Left out: telling a value that came twice from one that came once.
+//! is never made or copied, and does not depend on the seed. A pool that compresses is a short pattern
+//! that repeats, with noise in between: its share of bytes decides how far it compresses. A value is
+//! recognised by the client and the operation that the store keeps with it, and is damaged if its
+//! bytes are not the ones that were asked for under these. Left out: telling a value that came twice
+//! from one that came once.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
@@ -13,7 +15,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use host::Rng;
 use host::settings::Word as Choice;
-use host::unit::{Size, Span, nanos};
+use host::unit::{Ratio, Size, Span, nanos};
 use kernel::workload::Client;
 use store::client::{Client as Store, Found, Manners, Pauses, Twice};
 
@@ -24,7 +26,39 @@ const LONGEST: usize = 16_000_000;
 /// What a value that is not the one written is recorded as.
 const DAMAGED: u64 = u64::MAX;
 
-static POOL: LazyLock<Bytes> = LazyLock::new(|| noise(STARTS + LONGEST).into());
+/// The pool of noise.
+pub(crate) static POOL: LazyLock<Bytes> = LazyLock::new(|| noise(STARTS + LONGEST).into());
+
+/// Bytes of a pool in which the wanted share is noise once.
+const STRETCH: usize = 4096;
+const PATTERN: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ";
+
+/// Pools of patterns, by the share of noise in millionths.
+static PATTERNS: Mutex<BTreeMap<u32, Bytes>> = Mutex::new(BTreeMap::new());
+
+/// The pool of which values are slices.
+pub(crate) fn pool(content: Choice, random_share: Ratio) -> Bytes {
+    match content.0 {
+        "pattern" => {
+            let mut made = PATTERNS.lock().unwrap_or_else(PoisonError::into_inner);
+            made.entry(random_share.0).or_insert_with(|| patterned(random_share.0).into()).clone()
+        }
+        _ => POOL.clone(),
+    }
+}
+
+/// A pattern with noise at the beginning of each stretch.
+fn patterned(ppm: u32) -> Vec<u8> {
+    let mut out: Vec<u8> = PATTERN.iter().copied().cycle().take(POOL.len()).collect();
+    // Noise that is due up to a position, so that a share of less than a byte per stretch adds up.
+    let due = |at: usize| at * ppm as usize / 1_000_000;
+    for from in (0..out.len()).step_by(STRETCH) {
+        let to = out.len().min(from + STRETCH);
+        let noisy = from..from + due(to) - due(from);
+        out[noisy.clone()].copy_from_slice(&POOL[noisy]);
+    }
+    out
+}
 
 /// The same pseudo-random bytes at all times (splitmix64).
 fn noise(len: usize) -> Vec<u8> {
@@ -54,10 +88,10 @@ pub(crate) fn sizes(value: Size, value_max: Size) -> Result<(u64, u64), String> 
 }
 
 /// Draws a value: its size, then where it begins in the pool.
-pub(crate) fn draw_value((least, most): (u64, u64), rng: &mut Rng) -> Bytes {
+pub(crate) fn draw_value(pool: &Bytes, (least, most): (u64, u64), rng: &mut Rng) -> Bytes {
     let len = rng.between(least, most) as usize;
     let start = rng.below(STARTS as u64) as usize;
-    POOL.slice(start..start + len)
+    pool.slice(start..start + len)
 }
 
 /// Draws a duration.
@@ -85,7 +119,7 @@ pub(crate) fn dial(client: &Client, usual: Manners) -> Store {
         let urges = urged.urges();
         let pauses = if urges.hurry.is_some() { Pauses::None } else { usual.pauses };
         let twice = urges.repeat.map(|(after, elsewhere)| Twice { after, elsewhere });
-        Manners { each: urges.hurry.or(usual.each), pauses, twice }
+        Manners { each: urges.hurry.or(usual.each), pauses, twice, once: usual.once }
     };
     Store::new(client.host.clone(), client.members.clone(), client.number).behaving(ways)
 }
@@ -94,7 +128,7 @@ pub(crate) fn dial(client: &Client, usual: Manners) -> Store {
 pub(crate) fn manners(attempt: Duration, backoff: Choice) -> Manners {
     let each = (!attempt.is_zero()).then_some(attempt);
     let pauses = if backoff.0 == "off" { Pauses::None } else { Pauses::Growing };
-    Manners { each, pauses, twice: None }
+    Manners { each, pauses, ..Manners::default() }
 }
 
 /// The number by which a value is recognised.
@@ -176,10 +210,25 @@ mod tests {
     fn a_drawn_value_is_a_slice_of_the_pool() {
         let pool = POOL.as_ptr() as usize..POOL.as_ptr() as usize + POOL.len();
         for seed in 0..20 {
-            let value = draw_value((16_000_000, 16_000_000), &mut Rng::from_key([seed; 32]));
+            let value = draw_value(&POOL, (16_000_000, 16_000_000), &mut Rng::from_key([seed; 32]));
             assert_eq!(value.len(), 16_000_000);
             assert!(pool.contains(&(value.as_ptr() as usize)));
         }
+    }
+
+    #[test]
+    fn a_pattern_has_its_share_of_noise() {
+        for ppm in [0, 100, 7_000, 250_000, 1_000_000] {
+            let made = patterned(ppm);
+            let letters = PATTERN.iter().cycle();
+            let others = made.iter().zip(letters).filter(|(a, b)| a != b).count();
+            let noise = made.len() * ppm as usize / 1_000_000;
+            // A byte of noise is a letter of the pattern now and then.
+            assert!((noise * 98 / 100..=noise).contains(&others), "{others} of {noise}");
+        }
+        let again = pool(Choice("pattern"), Ratio(7_000));
+        assert_eq!(again.as_ptr(), pool(Choice("pattern"), Ratio(7_000)).as_ptr());
+        assert_eq!(pool(Choice("random"), Ratio(7_000)).as_ptr(), POOL.as_ptr());
     }
 
     #[test]

@@ -190,7 +190,7 @@ impl MixedLoad {
             op,
             kind,
             key: rng.below(self.params.key_space),
-            value: kv::draw_value(self.sizes, rng),
+            value: kv::draw_value(&kv::POOL, self.sizes, rng),
             keys: rng.between(1, SLICE),
             member: rng.below(members as u64) as usize,
             pause: kv::draw_span(self.params.think, rng),

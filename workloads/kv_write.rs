@@ -16,7 +16,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use host::Rng;
 use host::settings::Word as Choice;
-use host::unit::{Size, Span};
+use host::unit::{Ratio, Size, Span};
 use kernel::event::OpEnd;
 use kernel::registry::{Word, workload};
 use kernel::workload::{Client, ClientFuture, Load, Workload};
@@ -51,12 +51,21 @@ host::settings! {
         attempt: Duration = "0ns", "0ns..1h";
         /// Whether there are pauses between attempts, which grow, or the next one comes at once.
         backoff: Choice = "on", "on|off";
+        /// Whether an operation is tried again while its time is not over. If not, an answer that is
+        /// none, redirections apart, ends it, and so does none in time; it counts as not done then, or
+        /// as unknown.
+        repeats: Choice = "on", "on|off";
+        /// Values are noise, or a short pattern that repeats with some noise in it.
+        content: Choice = "random", "random|pattern";
+        /// The share of a pattern's bytes that are noise, on which it depends how far it compresses.
+        random_share: Ratio = "0%", "0%..100%";
     }
 }
 
 impl Params {
     fn manners(&self) -> Manners {
-        kv::manners(self.attempt, self.backoff)
+        let once = self.repeats.0 == "off";
+        Manners { once, ..kv::manners(self.attempt, self.backoff) }
     }
 }
 
@@ -69,6 +78,11 @@ pub fn word() -> Word<Arc<dyn Workload>> {
 
 fn make(params: Params) -> Result<KvWrite, String> {
     let sizes = kv::sizes(params.value, params.value_max)?;
+    if params.random_share.0 > 0 && params.content.0 == "random" {
+        return Err(
+            "random_share says nothing about content = \"random\", which is all noise".into()
+        );
+    }
     Ok(KvWrite { params, sizes })
 }
 
@@ -85,7 +99,8 @@ impl Workload for KvWrite {
 
     fn start(&self) -> Arc<dyn Load> {
         let (params, sizes) = (self.params.clone(), self.sizes);
-        Arc::new(KvLoad { params, sizes, ledger: Ledger::default() })
+        let pool = kv::pool(params.content, params.random_share);
+        Arc::new(KvLoad { params, sizes, pool, ledger: Ledger::default() })
     }
 }
 
@@ -101,13 +116,15 @@ struct Put {
 struct KvLoad {
     params: Params,
     sizes: (u64, u64),
+    /// What values are slices of.
+    pool: Bytes,
     ledger: Ledger,
 }
 
 impl KvLoad {
     /// Draws an operation of the client of that name.
     fn draw(&self, name: &str, op: u64, rng: &mut Rng) -> Put {
-        let value = kv::draw_value(self.sizes, rng);
+        let value = kv::draw_value(&self.pool, self.sizes, rng);
         let shared = rng.below(self.params.key_space);
         let key = match self.params.keys.0 {
             "own" => format!("{name}-{op}"),
@@ -167,7 +184,8 @@ mod tests {
             host::settings::Settings::set(&mut params, key, text).expect("a good setting");
         }
         let KvWrite { params, sizes } = make(params).expect("good parameters");
-        KvLoad { params, sizes, ledger: Ledger::default() }
+        let pool = kv::pool(params.content, params.random_share);
+        KvLoad { params, sizes, pool, ledger: Ledger::default() }
     }
 
     fn draw(load: &KvLoad, op: u64) -> Put {
@@ -185,6 +203,17 @@ mod tests {
     }
 
     #[test]
+    fn content_decides_nothing_but_the_bytes() {
+        let noise = draw(&load(&[("value", "10KB")]), 7);
+        let settings = [("value", "10KB"), ("content", "pattern"), ("random_share", "1%")];
+        let pattern = draw(&load(&settings), 7);
+        assert_eq!((noise.key, noise.pause), (pattern.key, pattern.pause));
+        assert_eq!(noise.value.len(), pattern.value.len());
+        let letters = |value: &Bytes| value.iter().filter(|b| b.is_ascii_uppercase()).count();
+        assert!(letters(&pattern.value) > 9_800 && letters(&noise.value) < 2_000);
+    }
+
+    #[test]
     fn sizes_that_run_backwards_are_refused() {
         let written = Written::from([
             ("value".to_string(), "2MB".to_string()),
@@ -194,5 +223,7 @@ mod tests {
         assert_eq!(key, "");
         assert!(why.contains("value_max is smaller"), "{why}");
         assert!(word().make(&Written::new()).is_ok());
+        let written = Written::from([("random_share".to_string(), "1%".to_string())]);
+        assert!(word().make(&written).err().expect("refused").1.contains("random_share"));
     }
 }

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use kernel::registry::Word;
 use kernel::workload::Workload;
 
+mod await_leader;
 mod kv;
 mod kv_mixed;
 mod kv_write;
@@ -17,5 +18,5 @@ mod reconfigure;
 
 /// Every workload.
 pub fn words() -> Vec<Word<Arc<dyn Workload>>> {
-    vec![kv_mixed::word(), kv_write::word(), reconfigure::word()]
+    vec![await_leader::word(), kv_mixed::word(), kv_write::word(), reconfigure::word()]
 }

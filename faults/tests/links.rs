@@ -6,7 +6,7 @@ mod chatter;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use chatter::{DATAGRAM, FAIR, Heard, SHORT, STREAM};
+use chatter::{ASKING, DATAGRAM, FAIR, Heard, SHORT, STREAM};
 use chatter::{copies, effects, fault, heard, longest_gap, registry, scenario, sent_in, span};
 use host::Style;
 use kernel::outcome::Verdict;
@@ -60,6 +60,16 @@ fn the_beginning_of_a_stream_comes_again_as_another_connection() {
         assert_eq!(h.number, *expected);
         *expected += 1;
     }
+}
+
+/// Seed 304821 of `swarm`: a client was told that its put had not been done, and then its ghost did it.
+#[test]
+fn what_was_answered_does_not_come_again() {
+    let line = fault("frames_duplicated", "share = \"100%\"\nwithin = \"60ms\"");
+    let (story, outcome) = heard(ASKING, 3, &line, 1);
+    assert!(story.len() > 500);
+    assert_eq!(effects(&outcome), 0);
+    assert!(copies(&story).values().all(|copies| copies.len() == 1));
 }
 
 #[test]

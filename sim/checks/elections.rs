@@ -4,8 +4,9 @@
 //! A term begins when the first node stands for it; asking beforehand (pre-vote) begins none. An
 //! election is needless if it begins after the first leader while no node is down or paused and no
 //! link between nodes is cut, and none was for a second: nothing had failed, the protocol only
-//! believed so. Slow disks, slow links and held threads excuse nothing. The election of a node to
-//! which the leader hands leadership over is asked for, and not needless.
+//! believed so. A leader that was lost to a failure excuses all elections until there is another,
+//! however long time-outs are. Slow disks, slow links and held threads excuse nothing. The election
+//! of a node to which the leader hands leadership over is asked for, and not needless.
 //!
 //! Time without a leader is two measures in ms: `no_leader_total`, the sum, and `no_leader_max`,
 //! the longest stretch. There is a leader while some live node that is not paused leads the highest
@@ -247,6 +248,7 @@ fn disturbs(fact: &Fact<'_>) -> bool {
         Some(
             KernelEvent::Booted { .. }
                 | KernelEvent::Crashed { .. }
+                | KernelEvent::OutOfMemory { .. }
                 | KernelEvent::PowerLost { .. }
                 | KernelEvent::StopAsked
                 | KernelEvent::Exited { .. }
@@ -269,6 +271,8 @@ struct Elections {
     changes: u64,
     gaps: Gaps,
     excuse: Excuse,
+    /// There is no leader, and there was a failure when it went.
+    bereft: bool,
 }
 
 impl Default for Elections {
@@ -280,11 +284,19 @@ impl Default for Elections {
             changes: 0,
             gaps: Gaps::default(),
             excuse: Excuse::new(Excuse::USUAL),
+            bereft: false,
         }
     }
 }
 
 impl Elections {
+    /// From `at` on there is a leader, or not; `disturbed` says whether something has failed.
+    fn follow(&mut self, at: Time, led: bool, disturbed: bool) {
+        let goes = !led && !self.gaps.is_open();
+        self.gaps.now(at, led);
+        self.bereft = !led && if goes { disturbed } else { self.bereft };
+    }
+
     fn tally(&mut self, turn: &Turn, disturbed: bool) {
         self.elections += u64::from(turn.term_began);
         self.needless += u64::from(turn.begins_without_need() && !disturbed);
@@ -300,8 +312,9 @@ impl Check for Elections {
     fn observe(&mut self, fact: &Fact<'_>, view: &View<'_>) -> Result<(), Finding> {
         self.excuse.note(fact);
         let Some(turn) = self.leadership.note(fact) else { return Ok(()) };
-        self.tally(&turn, view.disturbed() || self.excuse.is_over(fact.at).is_none());
-        self.gaps.now(fact.at, self.leadership.keeps_leaders(view));
+        let disturbed = view.disturbed() || self.excuse.is_over(fact.at).is_none();
+        self.tally(&turn, disturbed || self.bereft);
+        self.follow(fact.at, self.leadership.keeps_leaders(view), disturbed);
         Ok(())
     }
 
@@ -404,6 +417,18 @@ mod tests {
         assert!(!needless(1, 4));
         assert!(needless(2, 4), "another node was not asked");
         assert!(needless(1, 5), "the hand-over is long past");
+    }
+
+    #[test]
+    fn a_leader_lost_to_a_failure_excuses_elections_until_there_is_another() {
+        let mut check = Elections::default();
+        check.follow(5, false, true);
+        check.follow(6, false, false);
+        assert!(check.bereft);
+        check.follow(7, true, false);
+        check.follow(8, false, false);
+        check.follow(9, false, true);
+        assert!(!check.bereft, "nothing had failed when it went");
     }
 
     #[test]

@@ -9,8 +9,8 @@ pub(crate) const MEASURES: &[(&str, &str)] = &[
     (
         "needless_elections",
         "Elections after the first leader that nothing had caused: no node was down or paused and no \
-         link between nodes was cut, nor had been for a second. Slow disks, slow links and held threads \
-         excuse nothing.",
+         link between nodes was cut, nor had been for a second, nor had the last leader been lost to \
+         that. Slow disks, slow links and held threads excuse nothing.",
     ),
     ("leader_changes", "How often a node began to lead that was not the leader before."),
     (
@@ -28,6 +28,7 @@ pub(crate) const MEASURES: &[(&str, &str)] = &[
     ),
     ("write_p99", "99 of 100 acknowledged writes took no longer than this; see write_p50."),
     ("write_max", "The slowest acknowledged write; see write_p50."),
+    ("write_mean", "The mean latency of all acknowledged writes; see write_p50."),
     ("read_p50", "Half of all reads (get, range) that were answered took no longer than this."),
     ("read_p99", "99 of 100 reads that were answered took no longer than this."),
     (
@@ -59,6 +60,7 @@ pub(crate) const MEASURES: &[(&str, &str)] = &[
     ("acks", "Operations that were acknowledged to clients."),
     ("failures", "Operations of which a client was told that they surely did not happen."),
     ("unknowns", "Operations of which no client knows whether they happened."),
+    ("writes_failed", "Writes that failed, or of which no client knows whether they happened."),
     (
         "wal_written_bytes",
         "Bytes that one node, the one with most, wrote to log files over all its boots.",
@@ -80,6 +82,17 @@ pub(crate) const MEASURES: &[(&str, &str)] = &[
     (
         "lease_gap_total",
         "All the time in which no node held an unexpired lease; see lease_gap_max.",
+    ),
+    (
+        "election_won",
+        "From the death of the first leader to die, or if none dies from the moment the last node has \
+         read its disk, until the next lasting leader wins: one whom a majority of the nodes then \
+         follows. Absent where there was none.",
+    ),
+    ("election_heard", "Until the first of the others follows that leader; see election_won."),
+    (
+        "elections_split",
+        "Terms before that leader's, since election_won began, in which somebody stood and nobody won.",
     ),
     ("lease_reads", "Reads that leaders admitted under their leases, without asking anybody."),
     (
@@ -111,16 +124,67 @@ pub(crate) const MEASURES: &[(&str, &str)] = &[
     ("thread_late_count", "How often a consensus loop ran late by more than a heartbeat."),
     ("wal_segments_max", "The most files that one node's log had."),
     ("wal_bytes_max", "The most bytes that the files of one node's log had."),
+    (
+        "table_written_bytes",
+        "Bytes that one node, the one with most, wrote to its table's journal and data file. Absent \
+         where tables live in memory.",
+    ),
+    (
+        "table_bytes_max",
+        "The most bytes that the table's files of one node had; see table_written_bytes.",
+    ),
+    (
+        "disk_used_max",
+        "The most bytes that all files of one node had, looked at when a log segment begins, when a \
+         snapshot is durable, and at the end.",
+    ),
+    (
+        "applied_after_close",
+        "How often a node that was asked to stop applied a command after it had closed its table, and \
+         ended without answering it.",
+    ),
+    (
+        "batch_mean",
+        "Commands in a batch that a node proposed, on average. Absent where writes go one by one.",
+    ),
+    (
+        "batches_given_up",
+        "Batches that were not applied within `replicate_timeout`; see batch_mean.",
+    ),
+    (
+        "log_ratio",
+        "Bytes of the values that nodes encoded for the log over bytes written to it, by the node \
+         that wrote most: above 1 the log is smaller than what clients sent. Absent where values lie \
+         in the log as they came.",
+    ),
     ("tails_lost", "Power losses that took something from a file."),
     ("lost_bytes", "Unsynced bytes that power losses took from files."),
     ("tail_cuts", "How often a node cut a torn tail off its log at its boot."),
+    (
+        "heap_max",
+        "The most memory that one node's process held: what it had claimed, what was dropped and not \
+         collected, and what its runtime needs.",
+    ),
+    ("heap_end", "What the process that held most held when the measures closed; see heap_max."),
+    (
+        "gc_pause_max",
+        "The longest collection: every thread of its node stood still. A pause by a fault in the \
+         middle of it does not count.",
+    ),
+    ("gc_pause_total", "The time that all nodes stood still for collections, young ones included."),
+    ("collections", "Full collections of all nodes, asked for or not."),
+    (
+        "oom_kills",
+        "Processes that were ended over their memory, by the system or by their own runtime.",
+    ),
+    ("allocated_bytes", "Bytes that one node, the one with most, allocated over all its boots."),
     ("frames", "Frames that were sent between all hosts, clients among them."),
     ("frame_bytes", "The bytes of those frames."),
     ("device_syncs", "Flushes that devices did for all hosts."),
     (
         "nodes_excused",
-        "Nodes that ended over an error or a panic that a fault had made within a second, and were \
-         started again; a node counts each time.",
+        "Nodes that ended over an error or a panic that a fault had made within a second, or over memory \
+         that they were refused, and were started again; a node counts each time.",
     ),
     (
         "nodes_refused",

@@ -22,12 +22,12 @@ use crate::{CLIENTS, KERNEL, ends_load, enters, plain};
 pub fn word() -> CheckWord {
     CheckWord {
         word: "latency",
-        about: "measures what clients see: write_p50, write_p99, write_max, read_p50, read_p99, \
-                latencies from request to acknowledgement; write_q1_mean, write_q2_mean, \
+        about: "measures what clients see: write_p50, write_p99, write_max, write_mean, read_p50, \
+                read_p99, latencies from request to acknowledgement; write_q1_mean, write_q2_mean, \
                 write_q3_mean, write_q4_mean, mean latencies of the four quarters of the \
                 acknowledged writes, in their order; write_slowdown, the last mean over the first; \
                 throughput, acks per second of load; acks, failures and unknowns, operations by \
-                outcome",
+                outcome; writes_failed, writes that failed or whose outcome is unknown",
         claim: Claim::Measures,
         make: plain::<Latency>,
     }
@@ -60,6 +60,8 @@ struct Latency {
     acks: u64,
     failures: u64,
     unknowns: u64,
+    /// Writes among those two.
+    writes_failed: u64,
     began: Option<Time>,
     ended: Option<Time>,
 }
@@ -80,14 +82,17 @@ fn quantiles(samples: &[Time], wanted: &[(&'static str, usize)]) -> Vec<Measure>
     wanted.iter().filter_map(one).collect()
 }
 
+/// The mean of some samples; `None` of none.
+fn mean(samples: &[Time]) -> Option<Time> {
+    let sum: u128 = samples.iter().map(|ns| u128::from(*ns)).sum();
+    let mean = sum.checked_div(samples.len() as u128)?;
+    Some(u64::try_from(mean).unwrap_or(u64::MAX))
+}
+
 /// The means of four consecutive parts of equal size.
 fn quarters(samples: &[Time]) -> Option<[Time; 4]> {
     let part = |i: usize| &samples[samples.len() * i / 4..samples.len() * (i + 1) / 4];
-    let mean = |i| {
-        let sum: u128 = part(i).iter().map(|ns| u128::from(*ns)).sum();
-        u64::try_from(sum / part(i).len() as u128).unwrap_or(u64::MAX)
-    };
-    (samples.len() >= 4).then(|| [0, 1, 2, 3].map(mean))
+    Some([mean(part(0))?, mean(part(1))?, mean(part(2))?, mean(part(3))?])
 }
 
 /// The quarters as measures, and the last over the first in thousandths.
@@ -117,6 +122,9 @@ impl Latency {
 
     fn returns(&mut self, at: Time, op: (usize, u64), end: OpEnd) {
         let asked = self.open.remove(&op);
+        if end != OpEnd::Ok && matches!(asked, Some((Kind::Write, _))) {
+            self.writes_failed += 1;
+        }
         match end {
             OpEnd::Ok => {
                 self.acks += 1;
@@ -134,13 +142,19 @@ impl Latency {
     fn all(&self, now: Time) -> Vec<Measure> {
         let mut out =
             quantiles(&self.writes, &[("write_p50", 500), ("write_p99", 990), ("write_max", 1000)]);
+        let whole = mean(&self.writes);
+        out.extend(whole.map(|value| Measure { name: "write_mean", value, unit: Unit::Time }));
         out.extend(quantiles(&self.reads, &[("read_p50", 500), ("read_p99", 990)]));
         out.extend(trend(&self.writes));
         let began = self.began.unwrap_or(now);
         let value = rate(self.acks, self.ended.unwrap_or(now) - began);
         out.push(Measure { name: "throughput", value, unit: Unit::Rate });
-        let counts =
-            [("acks", self.acks), ("failures", self.failures), ("unknowns", self.unknowns)];
+        let counts = [
+            ("acks", self.acks),
+            ("failures", self.failures),
+            ("unknowns", self.unknowns),
+            ("writes_failed", self.writes_failed),
+        ];
         out.extend(counts.map(|(name, value)| Measure { name, value, unit: Unit::Count }));
         out
     }
@@ -204,6 +218,7 @@ mod tests {
             (value("acks"), value("failures"), value("unknowns")),
             (Some(2), Some(1), Some(1))
         );
+        assert_eq!((value("writes_failed"), value("write_mean")), (Some(2), Some(90)));
         assert_eq!(value("throughput"), Some(4000), "two in half a second");
     }
 
@@ -242,7 +257,7 @@ mod tests {
     #[test]
     fn every_measure_is_explained() {
         let check = Latency { writes: vec![1; 8], reads: vec![1], ..Latency::default() };
-        assert_eq!(check.all(9).len(), 14);
+        assert_eq!(check.all(9).len(), 16);
         assert!(check.all(9).iter().all(|m| word().about.contains(m.name)));
     }
 }

@@ -20,6 +20,7 @@ mod configs;
 mod converged;
 mod disk_full_waited;
 mod election_safety;
+mod election_times;
 mod elections;
 mod exactly_once;
 mod fsync_before_ack;
@@ -39,6 +40,7 @@ mod leases;
 mod linearizable;
 mod log_matching;
 mod membership_changed;
+mod memory;
 mod no_needless_election;
 mod one_change_at_a_time;
 mod one_vote_per_term;
@@ -49,6 +51,7 @@ mod snapshot_installed;
 mod snapshot_starved;
 mod snapshots;
 mod state_machine_safety;
+mod tables;
 mod tail_lost;
 mod threads;
 mod waiters_bounded;
@@ -65,6 +68,7 @@ pub fn words() -> Vec<CheckWord> {
         converged::word(),
         disk_full_waited::word(),
         election_safety::word(),
+        election_times::word(),
         elections::word(),
         exactly_once::word(),
         fsync_before_ack::word(),
@@ -83,6 +87,7 @@ pub fn words() -> Vec<CheckWord> {
         linearizable::word(),
         log_matching::word(),
         membership_changed::word(),
+        memory::word(),
         no_needless_election::word(),
         one_change_at_a_time::word(),
         one_vote_per_term::word(),
@@ -93,6 +98,7 @@ pub fn words() -> Vec<CheckWord> {
         snapshot_starved::word(),
         snapshots::word(),
         state_machine_safety::word(),
+        tables::word(),
         tail_lost::word(),
         threads::word(),
         waiters_bounded::word(),
@@ -184,6 +190,7 @@ fn ends_load(fact: &Fact<'_>, view: &View<'_>) -> bool {
 fn death(fact: &Fact<'_>) -> Option<&'static str> {
     match fact.get()? {
         KernelEvent::Crashed { .. } => Some("crash"),
+        KernelEvent::OutOfMemory { .. } => Some("out-of-memory kill"),
         KernelEvent::PowerLost { .. } => Some("power loss"),
         KernelEvent::Exited { .. } => Some("end"),
         KernelEvent::Panicked { .. } => Some("panic"),

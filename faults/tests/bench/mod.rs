@@ -84,6 +84,16 @@ pub fn scenario(registry: &Registry, faults: &str) -> Arc<Scenario> {
 }
 
 pub fn lasting(registry: &Registry, duration: &str, faults: &str) -> Arc<Scenario> {
+    on_machine(registry, duration, faults, &[])
+}
+
+/// The same on a machine that has other constants, by name.
+pub fn on_machine(
+    registry: &Registry,
+    duration: &str,
+    faults: &str,
+    constants: &[(&str, &str)],
+) -> Arc<Scenario> {
     let text = format!(
         "title = \"t\"\nprofile = \"p\"\nduration = \"{duration}\"\nsettle = \"300ms\"\n\
          [cluster]\nnode = \"toy\"\nhosts = 3\n[[workload]]\nkind = \"watches\"\n{faults}"
@@ -91,6 +101,9 @@ pub fn lasting(registry: &Registry, duration: &str, faults: &str) -> Arc<Scenari
     let mut doc = Doc::parse("toy.toml", &text, "").unwrap();
     let machine = include_str!("../../../sim/profiles/ssd_lan.toml");
     doc.merge(Doc::parse("ssd_lan.toml", machine, "profile").unwrap());
+    for (name, value) in constants {
+        doc.set(&format!("profile.{name}.value"), value);
+    }
     Arc::new(Scenario::read("toy", &doc, registry).unwrap_or_else(|p| panic!("{p:?}")))
 }
 

@@ -1,12 +1,12 @@
 //! A toy node for faults of the network, and what its hosts hear: every host tells every other one where
 //! it stands, again and again, over streams that it dials anew now and then or over datagrams.
-//! Left out: answers. Whatever a host learns of a fault, it learns by what arrives.
+//! Whatever a host learns of a fault, it learns by what arrives; an answer says no more than that.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use host::{Addr, Chunks, Class, Host, Members, Receiver, Style};
+use host::{Addr, Chunks, Class, Host, Members, Receiver, Sender, Style};
 use kernel::doc::Doc;
 use kernel::outcome::{Outcome, Verdict};
 use kernel::registry::{NoParams, Registry, node, workload};
@@ -76,10 +76,17 @@ pub struct Talk {
     /// Frames after which a connection is closed and another dialled.
     pub frames: u64,
     pub every: Duration,
+    /// Whether whoever hears a frame says so, which ends the connection.
+    pub answers: bool,
 }
 
-pub const STREAM: Talk =
-    Talk { style: Style::Stream, frames: u64::MAX, every: Duration::from_millis(2) };
+pub const STREAM: Talk = Talk {
+    style: Style::Stream,
+    frames: u64::MAX,
+    every: Duration::from_millis(2),
+    answers: false,
+};
+pub const ASKING: Talk = Talk { every: Duration::from_millis(20), answers: true, ..STREAM };
 pub const SHORT: Talk = Talk { frames: 10, ..STREAM };
 pub const DATAGRAM: Talk = Talk { style: Style::Datagram, ..STREAM };
 
@@ -100,7 +107,7 @@ impl Chatter {
     }
 
     /// Tells what it hears on a connection.
-    async fn hears(self, from: u64, accepted: u64, mut rx: Receiver) {
+    async fn hears(self, from: u64, accepted: u64, mut rx: Receiver, mut tx: Sender) {
         while let Ok(Some(frame)) = rx.recv().await {
             let bytes = frame.to_bytes();
             let n = |at: usize| u64::from_le_bytes(bytes[8 * at..8 * at + 8].try_into().unwrap());
@@ -109,6 +116,9 @@ impl Chatter {
             let (at, to) = (self.micros(), self.me);
             let heard = Heard { at, sent, from, to, dialled, accepted, number, whole };
             self.story.lock().unwrap().push(heard);
+            if self.talk.answers {
+                let _ = tx.send(Class("even"), frame).await;
+            }
         }
     }
 
@@ -129,7 +139,7 @@ impl Chatter {
                 if tx.send(class, Chunks::from(frame)).await.is_err() {
                     break;
                 }
-                // Nobody answers: what comes, if anything does, is the end.
+                // What comes, if anything does, is an answer or the end.
                 if clock.within(self.talk.every, rx.recv()).await.is_some() {
                     break;
                 }
@@ -150,11 +160,7 @@ async fn chatters(host: Host, members: Members, talk: Talk, story: Story) -> std
         let conn = listener.accept().await?;
         let from = conn.peer()[1..].parse().expect("a node");
         let (tx, rx) = conn.split();
-        let hears = chatter.clone().hears(from, accepted, rx);
-        drop(host.thread("hear").spawn("hear", async move {
-            hears.await;
-            drop(tx);
-        }));
+        drop(host.thread("hear").spawn("hear", chatter.clone().hears(from, accepted, rx, tx)));
     }
     Ok(())
 }

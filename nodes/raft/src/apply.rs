@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -23,6 +24,9 @@ use crate::snapshot::file::Image;
 use crate::snapshot::read::{Link, read};
 use crate::snapshot::take::TakeJob;
 use crate::{Applied, ProposeError};
+
+/// What a state machine has left to do, on the apply thread and on disk.
+pub type Settling = Pin<Box<dyn Future<Output = io::Result<()>> + Send>>;
 
 /// What is replicated. Deterministic: the same entries lead to the same state on every host.
 pub trait StateMachine: Send {
@@ -48,6 +52,19 @@ pub trait StateMachine: Send {
     fn state_hash(&self) -> u64;
     /// Bytes that a snapshot will serialise.
     fn size(&self) -> u64;
+    /// Whether proposers wait for `settle` before they are answered.
+    fn settles(&self) -> bool {
+        false
+    }
+    /// What is left to do for all that was applied or restored since the last call. Its error ends
+    /// the node.
+    fn settle(&mut self) -> Option<Settling> {
+        None
+    }
+    /// What has to be read before a snapshot can be made. Its error ends the snapshot.
+    fn gather(&self) -> Option<Settling> {
+        None
+    }
 }
 
 /// Where a proposer waits.
@@ -188,8 +205,10 @@ impl Applier {
                 }
                 let report = match job {
                     ApplyJob::Entries { group, entries, mark, conf, waiters } => {
-                        self.entries(group, &entries, (mark, conf), waiters);
-                        Input::Applied { group, index: mark.index }
+                        match self.entries(group, &entries, (mark, conf), waiters).await {
+                            Ok(()) => Input::Applied { group, index: mark.index },
+                            Err(error) => Input::Failed(error),
+                        }
                     }
                     ApplyJob::Install { group, mark } => match self.install(group, mark).await {
                         Ok(()) => Input::Applied { group, index: mark.index },
@@ -219,15 +238,39 @@ impl Applier {
         }
     }
 
-    fn entries(
+    /// Applies entries; a machine that settles does that before anybody is answered.
+    async fn entries(
         &self,
         group: u32,
         entries: &[Entry],
         (mark, conf): (Mark, Option<ConfState>),
         waiters: Vec<Waiter>,
-    ) {
+    ) -> io::Result<()> {
+        let mut told = Vec::new();
+        let (due, settling) = self.apply(group, entries, (mark, conf), waiters, &mut told);
+        if let Some(settling) = settling {
+            settling.await?;
+        }
+        told.drain(..).for_each(|(reply, outcome): (Reply, _)| reply.give(outcome));
+        if due {
+            let _ = self.take.push(TakeJob::Take { group });
+        }
+        Ok(())
+    }
+
+    /// Applies entries at one blow. Says whether a snapshot is due and what is left to do; who must
+    /// wait for that is in `told`.
+    fn apply(
+        &self,
+        group: u32,
+        entries: &[Entry],
+        (mark, conf): (Mark, Option<ConfState>),
+        waiters: Vec<Waiter>,
+        told: &mut Vec<(Reply, Result<Applied, ProposeError>)>,
+    ) -> (bool, Option<Settling>) {
         let mut replica = lock(&self.replicas[&group]);
         assert_eq!(replica.mark.index + 1, entries[0].index, "entries are applied once, in order");
+        let settles = replica.machine.settles();
         let mut waiters = waiters.into_iter().peekable();
         for entry in entries {
             let command = entry.context.len() >= ENVELOPE && !is_change(entry);
@@ -241,14 +284,18 @@ impl Applier {
                 // The index alone tells a proposer nothing after a change of leaders: "Students'
                 // Guide to Raft", on clients.
                 let own = waiter.term == entry.term || self.plants.answer_by_index_alone;
-                waiter.reply.give(match waiter.index == entry.index {
+                let outcome = match waiter.index == entry.index {
                     true if own => {
                         Ok(Applied { index: entry.index, term: entry.term, reply: reply.clone() })
                     }
                     // What is applied at an index is all that ever will be.
                     true => Err(ProposeError::Dropped),
                     false => Err(ProposeError::Stopped),
-                });
+                };
+                match settles {
+                    true => told.push((waiter.reply, outcome)),
+                    false => waiter.reply.give(outcome),
+                }
             }
         }
         replica.mark = mark;
@@ -260,12 +307,11 @@ impl Applier {
         if due {
             replica.next_snapshot = self.rhythm.after(mark.index);
         }
+        let settling = replica.machine.settle();
         drop(replica);
         let (first, last, chain) = (entries[0].index, mark.index, mark.chain);
         self.host.emit(RaftEvent::Applied { group, first, last, chain, state_hash });
-        if due {
-            let _ = self.take.push(TakeJob::Take { group });
-        }
+        (due, settling)
     }
 
     async fn install(&self, group: u32, mark: Mark) -> io::Result<()> {
@@ -282,6 +328,10 @@ impl Applier {
             io::Result::Ok(replica.machine.state_hash())
         };
         let state_hash = self.thread.run(work, restore).await?;
+        let settling = lock(replica).machine.settle();
+        if let Some(settling) = settling {
+            settling.await?;
+        }
         let Mark { index, term, chain } = mark;
         self.host.emit(RaftEvent::SnapshotInstalled { group, index, term, chain, state_hash });
         Ok(())
@@ -298,6 +348,9 @@ pub(crate) fn restoring(host: &Host, (group, index): (u32, u64), bytes: u64) -> 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::test_arm::TestArm;
+    use std::pin::pin;
+    use std::task::{Context, Waker};
 
     #[test]
     fn snapshots_are_due_at_the_hosts_own_phase() {
@@ -305,5 +358,61 @@ mod tests {
         assert_eq!([0, 29, 30, 129, 130].map(|i| rhythm.after(i)), [30, 30, 130, 130, 230]);
         let equal = Rhythm { every: 100, offset: 0 };
         assert_eq!([0, 99, 100].map(|i| equal.after(i)), [100, 100, 200]);
+    }
+
+    struct Nothing;
+
+    impl StateMachine for Nothing {
+        fn apply(&mut self, _: u64, _: u64, _: &Bytes, _: &Bytes) -> Bytes {
+            Bytes::new()
+        }
+        fn snapshot(&self) -> Image {
+            Image::new()
+        }
+        fn restore(&mut self, _: Chunks) -> io::Result<()> {
+            Ok(())
+        }
+        fn state_hash(&self) -> u64 {
+            0
+        }
+        fn size(&self) -> u64 {
+            0
+        }
+    }
+
+    #[test]
+    fn entries_wait_for_a_snapshot_that_is_written_if_they_are_to() {
+        for waits in [false, true] {
+            let host = TestArm::new().host();
+            let mut replica =
+                Replica::new(Box::new(Nothing), Mark::START, ConfState::default(), 1000);
+            assert!(replica.begin_snapshot());
+            let (replica, written) = (Arc::new(Mutex::new(replica)), Arc::new(Notify::new()));
+            let applier = Applier {
+                thread: host.thread("apply"),
+                host,
+                plants: Plants::default(),
+                replicas: BTreeMap::from([(1, replica.clone())]),
+                rhythm: Rhythm { every: 1000, offset: 0 },
+                jobs: Mailbox::new(),
+                take: Mailbox::new(),
+                inbox: Mailbox::new(),
+                awaited: Arc::default(),
+                written: waits.then(|| written.clone()),
+            };
+            let entries = vec![Entry { index: 1, term: 1, ..Entry::default() }];
+            let (mark, waiters) = (Mark { index: 1, term: 1, chain: 1 }, Vec::new());
+            let job = ApplyJob::Entries { group: 1, entries, mark, conf: None, waiters };
+            assert!(applier.jobs.push(job).is_ok());
+            let mut task = pin!(applier.run());
+            let mut turn = || {
+                let _ = task.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+                lock(&replica).mark.index
+            };
+            assert_eq!(turn(), u64::from(!waits));
+            lock(&replica).writing = false;
+            written.notify_one();
+            assert_eq!(turn(), 1);
+        }
     }
 }

@@ -37,7 +37,7 @@ const FRAME_BYTES: u64 = 2_000_000;
 /// Uncommitted bytes beyond which a leader refuses proposals.
 const UNCOMMITTED_BYTES: u64 = 256_000_000;
 
-fn invalid(why: impl Into<String>) -> io::Error {
+pub(crate) fn invalid(why: impl Into<String>) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, why.into())
 }
 
@@ -55,8 +55,7 @@ pub async fn start(
     let fresh = first_voters(config, members)?;
     let disk = host.disk();
     let salt = host.rng("wal_salt", 0).below(1 << 32) as u32;
-    let (limit, cluster) = (config.wal_segment.0, cluster_hash(members, config.voters));
-    let owner = Owner { cluster, member: me.id };
+    let (limit, owner) = (config.wal_segment.0, owner(config, members)?);
     let defects = defects(host);
     let recovered = recover(&disk, limit, &groups, &fresh, (salt, owner), defects).await?;
     if let Some((segment, offset, bytes)) = recovered.cut {
@@ -114,8 +113,14 @@ pub async fn start(
     Ok(Raft::new(shared))
 }
 
+/// Whose log it is.
+pub(crate) fn owner(config: &Config, members: &Members) -> io::Result<Owner> {
+    let me = members.get(members.me).ok_or_else(|| invalid("this host is no member"))?;
+    Ok(Owner { cluster: cluster_hash(members, config.voters), member: me.id })
+}
+
 /// Who votes as long as the log says nothing else.
-fn first_voters(config: &Config, members: &Members) -> io::Result<ConfState> {
+pub(crate) fn first_voters(config: &Config, members: &Members) -> io::Result<ConfState> {
     let (all, wanted) = (members.all.len(), config.voters as usize);
     if wanted > all {
         return Err(invalid(format!("voters {wanted} is more than there are hosts, {all}")));
@@ -312,6 +317,9 @@ async fn replicas(
             let _piece = restoring(host, (group, mark.index), bytes)?;
             links.clone_from(&whole.links);
             whole.restore(&mut *machine)?;
+            if let Some(settling) = machine.settle() {
+                settling.await?;
+            }
         }
         let mark = if plants.applied_forgotten { log.start() } else { mark };
         let next = rhythm(host, config).after(mark.index);

@@ -25,6 +25,10 @@ host::settings! {
         tick: Duration = "1ms", "100us..10s";
         /// Ask whether an election could be won before starting a new term.
         pre_vote: Word = "on", "on|off";
+        /// What restarts a node's election timer beside a leader, a vote that it grants and a campaign
+        /// of its own: each new term and a lost election, as the library has it, or nothing, as the
+        /// Raft paper has it.
+        timer_restarts: Word = "new_term", "new_term|vote_granted";
         /// A leader that hears no majority for the lower election timeout steps down.
         check_quorum: Word = "on", "on|off";
         /// How a leader makes sure that nobody else leads before it answers a read: it asks a

@@ -10,6 +10,7 @@ mod emptied;
 mod members;
 mod planted;
 mod reads;
+mod timer;
 mod transfer;
 
 use std::collections::VecDeque;
@@ -53,6 +54,8 @@ pub(crate) struct Group {
     draws: u64,
     pinned: usize,
     election_ticks: (u64, u64),
+    /// Only a leader, a granted vote and an own campaign restart the election timer.
+    steady_timer: bool,
     /// The last valid message of a leader, or boot.
     heard: Mono,
     /// The term for which the own vote has left.
@@ -136,6 +139,7 @@ impl Group {
             draws: 0,
             pinned: 0,
             election_ticks: config.election_ticks(),
+            steady_timer: config.timer_restarts.0 == "vote_granted",
             heard: now,
             own_vote: 0,
             committed,
@@ -250,6 +254,7 @@ impl Group {
         let (from, term) = (message.from, message.term);
         let leads = matches!(message.get_msg_type(), MsgAppend | MsgHeartbeat | MsgSnapshot);
         let elapsed = self.keeps_timer(&message);
+        let timer = self.timer_before(&message);
         let disowned = self.disowns(&mut message);
         self.forgets(&message);
         let stated = (message.get_msg_type(), message.commit, message.reject);
@@ -264,6 +269,7 @@ impl Group {
             self.raw.raft.election_elapsed = elapsed;
         }
         self.observe(host, false);
+        self.timer_goes_on(timer);
     }
 
     /// Planted: the election timer as it stands, if a heartbeat of the known leader is to leave it.

@@ -21,6 +21,7 @@ mod lease;
 mod log;
 mod mailbox;
 pub mod members;
+pub mod prior;
 mod ready;
 pub mod rope;
 mod snapshot;
@@ -37,7 +38,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 use tokio::sync::{Notify, oneshot};
 
-pub use apply::StateMachine;
+pub use apply::{Settling, StateMachine};
 pub use boot::start;
 pub use chain::{GENESIS, chain};
 pub use config::Config;

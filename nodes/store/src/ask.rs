@@ -55,6 +55,9 @@ pub struct Manners {
     pub pauses: Pauses,
     /// Whether each request is sent twice.
     pub twice: Option<Twice>,
+    /// Whether it is given up with the first answer that is none, redirections apart, and with the
+    /// first attempt that brings none; an attempt then has the whole time.
+    pub once: bool,
 }
 
 /// Says how to go about the next attempt.
@@ -144,6 +147,14 @@ impl Asker {
             }
             lost |= leaves_open(&attempt, self.manners.twice.is_some());
             match attempt {
+                Ok(Reply::Redirect { leader: 0 } | Reply::Busy | Reply::Lost) | Err(_)
+                    if self.manners.once =>
+                {
+                    // Whoever is asked next time, it is another one.
+                    self.link = None;
+                    self.target = (self.target + 1) % self.members.all.len();
+                    break;
+                }
                 Ok(Reply::Redirect { leader }) => {
                     if leader > 0 && self.members.get(leader).is_none() {
                         met = Met::Strangers;
@@ -233,7 +244,8 @@ impl Asker {
                 }
             }
         };
-        let within = self.left(patience).min(self.manners.each.unwrap_or(patience.each));
+        let usual = if self.manners.once { Duration::MAX } else { patience.each };
+        let within = self.left(patience).min(self.manners.each.unwrap_or(usual));
         if let Some(twice) = self.manners.twice {
             self.send_copy(twice, id, request);
         }

@@ -169,6 +169,7 @@ impl Client {
                 Found::Value { version, client, op, value }
             }
             Some(Reply::Missing) => Found::Missing,
+            Some(Reply::Refused { rule }) => Found::Fail(rule.text()),
             Some(_) => Found::Fail("an answer that makes no sense"),
             None => Found::Fail(late(asked.met)),
         }
@@ -185,6 +186,7 @@ impl Client {
         let asked = self.asker.ask(&Request::Range { from, to, limit }, patience).await;
         match asked.reply {
             Some(Reply::Listing { items, more }) => Listing::Items { items, more },
+            Some(Reply::Refused { rule }) => Listing::Fail(rule.text()),
             Some(_) => Listing::Fail("an answer that makes no sense"),
             None => Listing::Fail(late(asked.met)),
         }

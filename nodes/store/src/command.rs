@@ -4,17 +4,26 @@
 //!
 //! ```text
 //! 1 open             kind u8, limit of sessions u64
-//! 2 put              kind u8, session, sequence, client, op u64, crc of the value u32, key
+//! 2 put              kind u8, session, sequence, client, op u64, crc of what the table keeps u32, key
 //! 3 delete           the same; the value is empty
 //! 4 compare and set  the same, but before the key the version that is expected u64
+//!   16 more          the body is the value's base64
+//!   32 more          the body is an LZ4 block; after the crc the value's length u32
 //! answer             kind u8, version u64
 //! ```
 
 use bytes::{BufMut, Bytes};
 use raft_driver::rope::Numbers;
 
+use crate::encoding::Form;
+
 /// Longest key.
 pub(crate) const MAX_KEY: usize = 1024;
+
+/// The bits of a kind that say what is done, and those that say what the body is.
+const ACTS: u8 = 0x0f;
+const TEXT: u8 = 0x10;
+const BLOCK: u8 = 0x20;
 
 /// Whose command it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,7 +74,9 @@ pub(crate) enum Command {
     Do {
         by: By,
         act: Act,
-        /// Of the value.
+        /// What the entry's body is.
+        form: Form,
+        /// Of what the table keeps.
         crc: u32,
         key: Bytes,
     },
@@ -79,14 +90,22 @@ impl Command {
                 out.put_u8(1);
                 out.put_u64_le(*limit);
             }
-            Command::Do { by, act, crc, key } => {
-                out.put_u8(match act {
+            Command::Do { by, act, form, crc, key } => {
+                let act_code = match act {
                     Act::Put => 2,
                     Act::Delete => 3,
                     Act::CompareAndSet { .. } => 4,
+                };
+                out.put_u8(match form {
+                    Form::Plain => act_code,
+                    Form::Text => act_code | TEXT,
+                    Form::Block { .. } => act_code | BLOCK,
                 });
                 by.encode(&mut out);
                 out.put_u32_le(*crc);
+                if let Form::Block { raw } = form {
+                    out.put_u32_le(*raw);
+                }
                 if let Act::CompareAndSet { expected } = act {
                     out.put_u64_le(*expected);
                 }
@@ -105,7 +124,13 @@ impl Command {
             return n.0.is_empty().then_some(Command::Open { limit });
         }
         let (by, crc) = (By::decode(&mut n)?, n.u32()?);
-        let act = match kind {
+        let form = match kind & !ACTS {
+            0 => Form::Plain,
+            TEXT => Form::Text,
+            BLOCK => Form::Block { raw: n.u32()? },
+            _ => return None,
+        };
+        let act = match kind & ACTS {
             2 => Act::Put,
             3 => Act::Delete,
             4 => Act::CompareAndSet { expected: n.u64()? },
@@ -113,7 +138,7 @@ impl Command {
         };
         // A key of a few bytes must not keep the whole of a frame's buffer.
         let key = Bytes::copy_from_slice(n.0);
-        (key.len() <= MAX_KEY).then_some(Command::Do { by, act, crc, key })
+        (key.len() <= MAX_KEY).then_some(Command::Do { by, act, form, crc, key })
     }
 }
 
@@ -187,16 +212,20 @@ pub(crate) mod tests {
         ]
     }
 
+    fn form() -> impl Strategy<Value = Form> {
+        prop_oneof![
+            Just(Form::Plain),
+            Just(Form::Text),
+            any::<u32>().prop_map(|raw| Form::Block { raw }),
+        ]
+    }
+
     fn command() -> impl Strategy<Value = Command> {
         let key = prop::collection::vec(any::<u8>(), 0..=MAX_KEY).prop_map(Bytes::from);
         prop_oneof![
             any::<u64>().prop_map(|limit| Command::Open { limit }),
-            (by(), act(), any::<u32>(), key).prop_map(|(by, act, crc, key)| Command::Do {
-                by,
-                act,
-                crc,
-                key
-            }),
+            (by(), act(), form(), any::<u32>(), key)
+                .prop_map(|(by, act, form, crc, key)| { Command::Do { by, act, form, crc, key } }),
         ]
     }
 
@@ -229,7 +258,7 @@ pub(crate) mod tests {
     fn a_key_too_long_is_no_command() {
         let by = By { session: 1, sequence: 1, client: 1, op: 1 };
         let key = Bytes::from(vec![7; MAX_KEY + 1]);
-        let long = Command::Do { by, act: Act::Put, crc: 0, key };
+        let long = Command::Do { by, act: Act::Put, form: Form::Plain, crc: 0, key };
         assert_eq!(Command::decode(&long.encode()), None);
     }
 }

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use host::settings::{Field, Settings};
+use host::settings::{Field, Settings, Word};
 use host::unit::Size;
 
 host::settings! {
@@ -23,6 +23,32 @@ host::settings! {
         /// Sessions of clients at a time; the least recently used makes room. The node that opens
         /// one decides for all.
         max_sessions: u64 = "10000", "1..1000000";
+        /// How values lie in the log: as they came, as base64, which is decoded when it is applied,
+        /// or compressed, which they stay in table and snapshots.
+        encoding: Word = "raw", "raw|json|lz4";
+        /// Each command is proposed as it comes, or one loop proposes batches of them.
+        writes: Word = "direct", "direct|batched";
+        /// The most commands of a batch.
+        batch_count: u64 = "50", "1..100000";
+        /// The most bytes of values in a batch; a single longer one still goes.
+        batch_bytes: Size = "4MiB", "1B..1GiB";
+        /// How long after its first command a batch waits for more.
+        batch_linger: Duration = "1ms", "0ns..10s";
+        /// Batches that may be under way at a time.
+        batches_in_flight: u64 = "1", "1..1000";
+        /// A batch that is not applied after so long is given up: its clients are told that its
+        /// outcome is unknown.
+        replicate_timeout: Duration = "10s", "1ms..1h";
+        /// Values are held in memory alone, or also written to pages on disk when they are applied.
+        table: Word = "memory", "memory|pages";
+        /// One buffer is used again and again for the values that go through, or each use allocates.
+        buffers: Word = "pooled", "pooled|fresh";
+        /// How often the node has its garbage collected if it holds more than `collect_above`; 0 never.
+        collect_every: Duration = "0ns", "0ns..24h";
+        /// Bytes that a node may hold before `collect_every` collects.
+        collect_above: Size = "500MB", "0B..1TiB";
+        /// On a graceful stop the table is closed after the last command was applied, or at once.
+        close: Word = "drains", "drains|at_once";
     }
 }
 

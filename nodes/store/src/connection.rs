@@ -104,6 +104,12 @@ impl Outbox {
         Poll::Pending
     }
 
+    /// The replies that wait to leave.
+    #[cfg(test)]
+    pub(crate) fn gathered(&self) -> Vec<(u64, Reply)> {
+        self.lock().replies.drain(..).collect()
+    }
+
     /// A reply has left.
     fn left(&self) {
         self.lock().waiting -= 1;

@@ -30,11 +30,43 @@ pub enum StoreEvent {
         /// The log index of the repetition.
         index: u64,
     },
+    /// A value was encoded for the log.
+    Encoded {
+        /// Bytes that the client sent.
+        raw: u64,
+        /// Bytes that the log gets.
+        body: u64,
+    },
+    /// A batch of commands was proposed.
+    Batched {
+        /// How many.
+        commands: u64,
+        /// Bytes of their values.
+        bytes: u64,
+    },
+    /// A batch was not applied in time; its clients were told that its outcome is unknown.
+    BatchGivenUp {
+        /// Commands of the batch whose outcome is unknown.
+        commands: u64,
+    },
+    /// A command was being applied while the table had been closed already.
+    AppliedAfterClose {
+        /// The log index of the command.
+        index: u64,
+    },
 }
 
 impl StoreEvent {
     /// The words of all events, for triggers.
-    pub const WORDS: &'static [&'static str] = &["serving", "command_done", "command_repeated"];
+    pub const WORDS: &'static [&'static str] = &[
+        "serving",
+        "command_done",
+        "command_repeated",
+        "command_encoded",
+        "batch_proposed",
+        "batch_given_up",
+        "applied_after_close",
+    ];
 }
 
 impl Event for StoreEvent {
@@ -47,6 +79,10 @@ impl Event for StoreEvent {
             StoreEvent::Serving { .. } => "serving",
             StoreEvent::Done { .. } => "command_done",
             StoreEvent::Repeated { .. } => "command_repeated",
+            StoreEvent::Encoded { .. } => "command_encoded",
+            StoreEvent::Batched { .. } => "batch_proposed",
+            StoreEvent::BatchGivenUp { .. } => "batch_given_up",
+            StoreEvent::AppliedAfterClose { .. } => "applied_after_close",
         }
     }
 
@@ -61,6 +97,16 @@ impl Event for StoreEvent {
             StoreEvent::Repeated { session, op, index } => {
                 format!("answered op {op} of session {session} again at {index}")
             }
+            StoreEvent::Encoded { raw, body } => format!("encoded {raw} bytes as {body}"),
+            StoreEvent::Batched { commands, bytes } => {
+                format!("proposes {commands} commands of {bytes} bytes")
+            }
+            StoreEvent::BatchGivenUp { commands } => {
+                format!("gave up {commands} commands of a batch, outcome unknown")
+            }
+            StoreEvent::AppliedAfterClose { index } => {
+                format!("the table was closed before {index} was applied")
+            }
         }
     }
 
@@ -71,13 +117,21 @@ impl Event for StoreEvent {
             | StoreEvent::Repeated { session, op, index } => {
                 facts.num(*session).num(*op).num(*index)
             }
+            StoreEvent::Encoded { raw, body } => facts.num(*raw).num(*body),
+            StoreEvent::Batched { commands, bytes } => facts.num(*commands).num(*bytes),
+            StoreEvent::BatchGivenUp { commands } => facts.num(*commands),
+            StoreEvent::AppliedAfterClose { index } => facts.num(*index),
         };
     }
 
     fn weight(&self) -> Weight {
         match self {
+            StoreEvent::BatchGivenUp { .. } | StoreEvent::AppliedAfterClose { .. } => Weight::Story,
             StoreEvent::Serving { .. } => Weight::Detail,
-            StoreEvent::Done { .. } | StoreEvent::Repeated { .. } => Weight::Fine,
+            StoreEvent::Done { .. }
+            | StoreEvent::Repeated { .. }
+            | StoreEvent::Encoded { .. }
+            | StoreEvent::Batched { .. } => Weight::Fine,
         }
     }
 }

@@ -8,11 +8,16 @@
 //! transactions over several keys.
 
 mod ask;
+mod batch;
+mod buffers;
 pub mod client;
 mod command;
 mod config;
 mod connection;
+mod encoding;
 pub mod event;
+mod machine;
+mod pages;
 mod server;
 mod session;
 mod table;

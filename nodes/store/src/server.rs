@@ -21,14 +21,15 @@ use raft_driver::rope::Numbers;
 use raft_driver::{Applied, ProposeError, Raft};
 
 use crate::Config;
+use crate::batch::{Write, Writes};
 use crate::command::{Answer, Command};
 use crate::connection::{self, Limits, Outbox};
 use crate::event::StoreEvent;
-use crate::table::SharedTable;
+use crate::machine::SharedTable;
 use crate::wire::{Item, Reply, Request, Rule};
 
 /// The store's only Raft group.
-const GROUP: u32 = 1;
+pub(crate) const GROUP: u32 = 1;
 /// Pause after a failed accept.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
 /// How long the last replies may take to leave.
@@ -39,13 +40,18 @@ pub async fn run(host: Host, config: Config, members: Members) -> io::Result<()>
     let invalid = |why: String| io::Error::new(io::ErrorKind::InvalidInput, why);
     config.validate().map_err(invalid)?;
     let me = members.get(members.me).ok_or_else(|| invalid("this host is no member".into()))?;
-    let table = SharedTable::new(&host);
-    let machine = |_| -> Box<dyn raft_driver::StateMachine> { Box::new(table.clone()) };
+    let table = SharedTable::open(&host, &config).await?;
+    let machine = |_| -> Box<dyn raft_driver::StateMachine> { Box::new(table.machine()) };
     let raft = raft_driver::start(&host, &config.raft, &members, &[GROUP], machine).await?;
     let listener = host.net().listen(&me.client_addr).await?;
     host.emit(StoreEvent::Serving { keys: table.lock().keys() });
+    let thread = host.thread("client");
+    let weights = (&table.buffers, members.all.len() as u64 - 1);
+    let (writes, batching) = Writes::new(&host, &thread, &raft, &config.own, weights);
+    let batching = batching.map(|batching| thread.spawn("store_batches", batching));
     let node = Arc::new(Node {
-        thread: host.thread("client"),
+        thread,
+        writes,
         host,
         config,
         members,
@@ -54,6 +60,11 @@ pub async fn run(host: Host, config: Config, members: Members) -> io::Result<()>
         open: Mutex::new(BTreeMap::new()),
     });
     let accepting = node.thread.spawn("store_accept", accept(node.clone(), listener));
+    let own = &node.config.own;
+    let collecting = (!own.collect_every.is_zero()).then(|| {
+        let work = collect(node.host.clone(), own.collect_every, own.collect_above.0);
+        node.thread.spawn("store_collect", work)
+    });
     let mut ended = pin!(node.raft.ended());
     let mut stopping = pin!(node.host.stopping());
     let early = poll_fn(|cx| match ended.as_mut().poll(cx) {
@@ -64,10 +75,28 @@ pub async fn run(host: Host, config: Config, members: Members) -> io::Result<()>
     accepting.cancel();
     let outcome = match early {
         Some(outcome) => outcome,
-        None => ended.await,
+        None => {
+            if node.config.own.close.0 == "at_once" {
+                node.table.close();
+            }
+            let outcome = ended.await;
+            if node.table.was_found_closed() { Ok(()) } else { outcome }
+        }
     };
+    batching.into_iter().chain(collecting).for_each(Task::cancel);
     node.close().await;
     outcome
+}
+
+/// Has the garbage collected from time to time, if there may be much of it.
+async fn collect(host: Host, every: Duration, above: u64) {
+    let memory = host.memory();
+    loop {
+        host.clock().sleep(every).await;
+        if memory.used() > above {
+            memory.collect().await;
+        }
+    }
 }
 
 /// An open connection.
@@ -83,6 +112,7 @@ struct Node {
     config: Config,
     members: Members,
     raft: Raft,
+    writes: Writes,
     table: SharedTable,
     /// By number, as they came.
     open: Mutex<BTreeMap<u64, Open>>,
@@ -160,14 +190,16 @@ fn serve(node: &Arc<Node>, outbox: &Outbox, id: u64, request: Request) {
         Request::Do { value, .. } if value.len() as u64 > own.max_value.0 => {
             outbox.push(id, Reply::Refused { rule: Rule::ValueTooLong });
         }
+        Request::Do { value, .. }
+            if node.table.buffers.take("request", value.len() as u64).is_err() =>
+        {
+            outbox.push(id, Reply::Busy);
+        }
         Request::Do { by, act, key, value } => {
-            let crc = crc32fast::hash(&value);
-            propose(node, outbox, id, &Command::Do { by, act, crc, key }, value, crc);
+            let outbox = outbox.clone();
+            node.writes.start(node.members.me, Write { outbox, id, by, act, key, value });
         }
-        Request::Open => {
-            let open = Command::Open { limit: own.max_sessions };
-            propose(node, outbox, id, &open, Bytes::new(), crc32fast::hash(b""));
-        }
+        Request::Open => open_session(node, outbox, id),
         Request::Get { key } if node.host.planted(Plant("stale_get")) => {
             outbox.push(id, look_up(&node.table, &key));
         }
@@ -191,10 +223,11 @@ fn serve(node: &Arc<Node>, outbox: &Outbox, id: u64, request: Request) {
     }
 }
 
-fn propose(node: &Node, outbox: &Outbox, id: u64, command: &Command, value: Bytes, crc: u32) {
+fn open_session(node: &Node, outbox: &Outbox, id: u64) {
     let outbox = outbox.clone();
-    node.raft.propose_with(GROUP, &command.encode(), value, crc, move |outcome| {
-        outbox.push(id, outcome.map_or_else(refusal, answer));
+    let open = Command::Open { limit: node.config.own.max_sessions }.encode();
+    node.raft.propose_with(GROUP, &open, Bytes::new(), crc32fast::hash(b""), move |done| {
+        outbox.push(id, outcome(done));
     });
 }
 
@@ -256,6 +289,11 @@ fn change(node: &Node, outbox: &Outbox, id: u64, target: Target) {
     });
 }
 
+/// What a proposer of a command is told.
+pub(crate) fn outcome(outcome: Result<Applied, ProposeError>) -> Reply {
+    outcome.map_or_else(refusal, answer)
+}
+
 fn answer(applied: Applied) -> Reply {
     match Answer::decode(&mut Numbers(&applied.reply)) {
         Some(Answer::Opened) => Reply::Opened { session: applied.index },
@@ -279,28 +317,36 @@ fn refusal(error: ProposeError) -> Reply {
 }
 
 fn look_up(table: &SharedTable, key: &[u8]) -> Reply {
-    match table.lock().get(key) {
-        Some(item) => Reply::Value {
-            version: item.version,
-            client: item.client,
-            op: item.op,
-            value: item.value.clone(),
-        },
-        None => Reply::Missing,
+    let found = table.lock().get(key).cloned();
+    let Some(item) = found else { return Reply::Missing };
+    if table.buffers.take("reply", item.len()).is_err() {
+        return Reply::Busy;
+    }
+    match item.value() {
+        Some(value) => {
+            Reply::Value { version: item.version, client: item.client, op: item.op, value }
+        }
+        None => Reply::Refused { rule: Rule::Unreadable },
     }
 }
 
 /// At most `limit` items and, but for a single longer one, `most` bytes.
-fn list(table: &SharedTable, from: &[u8], to: &[u8], limit: u32, most: u64) -> Reply {
-    let table = table.lock();
+fn list(shared: &SharedTable, from: &[u8], to: &[u8], limit: u32, most: u64) -> Reply {
+    let table = shared.lock();
     let (mut items, mut bytes) = (Vec::new(), 0);
     for (key, item) in table.range(from, to) {
-        bytes += Item::len(key, &item.value);
+        bytes += Item::len(key, item.len());
         if items.len() >= limit as usize || (bytes > most && !items.is_empty()) {
             return Reply::Listing { items, more: true };
         }
+        if shared.buffers.take("reply", item.len()).is_err() {
+            return Reply::Busy;
+        }
         let (version, client, op) = (item.version, item.client, item.op);
-        items.push(Item { key: key.clone(), version, client, op, value: item.value.clone() });
+        let Some(value) = item.value() else {
+            return Reply::Refused { rule: Rule::Unreadable };
+        };
+        items.push(Item { key: key.clone(), version, client, op, value });
     }
     Reply::Listing { items, more: false }
 }

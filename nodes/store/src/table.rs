@@ -1,51 +1,78 @@
 //! The state machine: keys, each with its value, the version that the value is, and who put it, and
-//! the sessions of the clients. A value is the slice of the frame it arrived in; snapshots share it
-//! too. The hash of the state is a sum over keys and sessions, so a command changes it in constant
-//! time, and equal states have equal hashes whatever led to them.
+//! the sessions of the clients. A value is the slice of the frame it arrived in, or the block that it
+//! was compressed to (see `encoding`); snapshots share it too. The hash of the state is a sum over keys
+//! and sessions, so a command changes it in constant time, and equal states have equal hashes whatever
+//! led to them.
 //!
 //! A command that repeats the last one of its session is answered again and not done again; see
 //! `session`. A version is the log index of the command that made it, so a key that was deleted and
 //! comes again has a greater one. Left out: tombstones, expiry, several keys at once.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::io;
-use std::ops::Bound;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::ops::{Bound, RangeInclusive};
 use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
-use host::{Chunks, Host, Mono, Plant};
+use host::{Chunks, Mono};
 use raft_driver::rope::{Numbers, Reader};
-use raft_driver::{GENESIS, Image, StateMachine, chain};
+use raft_driver::{GENESIS, Image, chain};
 
 use crate::command::{Act, Answer, By, Command, MAX_KEY};
+use crate::encoding::{self, Form};
 use crate::event::StoreEvent;
 use crate::session::{self, Sessions, Standing};
+
+mod delta;
 
 /// A key's content.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Item {
-    pub(crate) value: Bytes,
-    pub(crate) crc: u32,
+    /// As it is kept: the value, or a block that holds it.
+    kept: Bytes,
+    /// The value's length if a block is kept, else 0.
+    packed: u32,
+    /// Of what is kept.
+    crc: u32,
     /// The log index of the command that made it.
     pub(crate) version: u64,
     pub(crate) client: u64,
     pub(crate) op: u64,
 }
 
+impl Item {
+    /// The value's length.
+    pub(crate) fn len(&self) -> u64 {
+        if self.packed > 0 { u64::from(self.packed) } else { self.kept.len() as u64 }
+    }
+
+    /// The value; `None` if what is kept holds none.
+    pub(crate) fn value(&self) -> Option<Bytes> {
+        match self.packed {
+            0 => Some(self.kept.clone()),
+            raw => encoding::unpack(&self.kept, raw),
+        }
+    }
+
+    /// Bytes in a snapshot, under a key of that length.
+    fn stored(&self, key: usize) -> u64 {
+        let length = if self.packed > 0 { PACKED_HEAD } else { 0 };
+        (ITEM_HEAD + length + key + self.kept.len()) as u64
+    }
+}
+
 fn item_hash(key: &[u8], item: &Item) -> u64 {
     let named = chain(GENESIS, item.version, key.len() as u64, crc32fast::hash(key), item.crc);
-    chain(named, item.client, item.op, item.value.len() as u32, 0)
+    chain(named, item.client, item.op, item.kept.len() as u32, item.packed)
 }
 
 /// Deliberate defects, looked up once.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Plants {
-    session_forgotten: bool,
-    session_not_in_snapshot: bool,
-    session_expires_by_own_clock: bool,
-    cas_blind: bool,
-    delete_forgotten: bool,
+    pub(crate) session_forgotten: bool,
+    pub(crate) session_not_in_snapshot: bool,
+    pub(crate) session_expires_by_own_clock: bool,
+    pub(crate) cas_blind: bool,
+    pub(crate) delete_forgotten: bool,
 }
 
 /// Planted: how long a session may be idle by a node's own clock.
@@ -53,9 +80,9 @@ const IDLE: Duration = Duration::from_millis(500);
 
 /// What became of an entry.
 #[derive(Debug, PartialEq, Eq)]
-struct Outcome {
-    answer: Answer,
-    said: Option<StoreEvent>,
+pub(crate) struct Outcome {
+    pub(crate) answer: Answer,
+    pub(crate) said: Option<StoreEvent>,
 }
 
 impl Outcome {
@@ -75,7 +102,11 @@ pub(crate) struct Table {
     bytes: u64,
     /// The last log index that went through.
     pub(crate) index: u64,
-    plants: Plants,
+    /// Keys that are gone, with the index of the command that removed them, and since when they are
+    /// noted here.
+    removed: BTreeMap<Bytes, u64>,
+    deltas_from: u64,
+    pub(crate) plants: Plants,
     /// Planted: when this node applied its last entries.
     applied: VecDeque<(u64, Mono)>,
 }
@@ -83,8 +114,26 @@ pub(crate) struct Table {
 /// Bytes of a snapshot's head, and of what stands before each item's key.
 const HEAD: u64 = 24;
 const ITEM_HEAD: usize = 36;
+/// Flag of a key's length: before the key stands the length of the value that a block holds.
+const PACKED: u32 = 1 << 31;
+const PACKED_HEAD: usize = 4;
+
+/// What the table keeps of a command's body, and the length of the value if that is a block. `None`
+/// if the body is not what the command says.
+fn kept(form: Form, body: &Bytes) -> Option<(Bytes, u32)> {
+    match form {
+        Form::Plain => Some((body.clone(), 0)),
+        Form::Text => encoding::from_text(body).map(|value| (value, 0)),
+        Form::Block { raw } => encoding::is_plausible(body.len(), raw).then(|| (body.clone(), raw)),
+    }
+}
 
 impl Table {
+    /// No keys and no sessions.
+    pub(crate) fn new(plants: Plants) -> Table {
+        Table { plants, ..Table::default() }
+    }
+
     pub(crate) fn get(&self, key: &[u8]) -> Option<&Item> {
         self.items.get(key)
     }
@@ -112,14 +161,14 @@ impl Table {
         }
     }
 
-    fn apply(&mut self, index: u64, context: &[u8], value: &Bytes) -> Outcome {
+    pub(crate) fn apply(&mut self, index: u64, context: &[u8], value: &Bytes) -> Outcome {
         self.index = index;
         match Command::decode(context) {
             Some(Command::Open { limit }) => {
                 self.sessions.open(index, limit);
                 Outcome::quiet(Answer::Opened)
             }
-            Some(Command::Do { by, act, crc, key }) => {
+            Some(Command::Do { by, act, form, crc, key }) => {
                 let standing = self.sessions.standing(&by);
                 match standing {
                     Standing::Last(answer) if !self.plants.session_forgotten => {
@@ -139,7 +188,11 @@ impl Table {
                     }
                     Standing::Next | Standing::Last(_) | Standing::Unknown => {}
                 }
-                let outcome = self.act(index, by, act, crc, key, value);
+                let Some((kept, packed)) = kept(form, value) else {
+                    return Outcome::quiet(Answer::Refused);
+                };
+                let item = Item { kept, packed, crc, version: index, client: by.client, op: by.op };
+                let outcome = self.act(by, act, key, item);
                 self.sessions.remember(&by, outcome.answer, index);
                 outcome
             }
@@ -152,7 +205,7 @@ impl Table {
     /// Planted: time is not replicated, so whoever replays a log later finds other sessions idle.
     /// Leases of keys in etcd end by proposals of the leader for this reason, as do sessions in
     /// ZooKeeper.
-    fn expire(&mut self, index: u64, now: Mono) {
+    pub(crate) fn expire(&mut self, index: u64, now: Mono) {
         self.applied.push_back((index, now));
         while self.applied.front().is_some_and(|(_, at)| now.since(*at) > IDLE) {
             let (index, _) = self.applied.pop_front().expect("looked at above");
@@ -160,15 +213,7 @@ impl Table {
         }
     }
 
-    fn act(
-        &mut self,
-        index: u64,
-        by: By,
-        act: Act,
-        crc: u32,
-        key: Bytes,
-        value: &Bytes,
-    ) -> Outcome {
+    fn act(&mut self, by: By, act: Act, key: Bytes, item: Item) -> Outcome {
         let version = self.items.get(&key).map_or(0, |item| item.version);
         let mismatch = matches!(act, Act::CompareAndSet { expected } if expected != version);
         if mismatch && !self.plants.cas_blind {
@@ -177,10 +222,12 @@ impl Table {
         if act != Act::Delete || !self.plants.delete_forgotten {
             self.remove(&key);
         }
+        let index = item.version;
         if act != Act::Delete {
-            let By { client, op, .. } = by;
-            let item = Item { value: value.clone(), crc, version: index, client, op };
+            self.removed.remove(&key);
             self.insert(key, item);
+        } else if version > 0 {
+            self.removed.insert(key, index);
         }
         let said = StoreEvent::Done { session: by.session, op: by.sequence, index };
         Outcome { answer: Answer::Done { version: index }, said: Some(said) }
@@ -189,14 +236,14 @@ impl Table {
     fn remove(&mut self, key: &Bytes) {
         if let Some(old) = self.items.remove(key) {
             self.hash = self.hash.wrapping_sub(item_hash(key, &old));
-            self.bytes -= (ITEM_HEAD + key.len() + old.value.len()) as u64;
+            self.bytes -= old.stored(key.len());
         }
     }
 
     /// Adds a key that is not there.
     fn insert(&mut self, key: Bytes, item: Item) {
         self.hash = self.hash.wrapping_add(item_hash(&key, &item));
-        self.bytes += (ITEM_HEAD + key.len() + item.value.len()) as u64;
+        self.bytes += item.stored(key.len());
         let before = self.items.insert(key, item);
         debug_assert!(before.is_none(), "a key is removed before it comes anew");
     }
@@ -206,11 +253,11 @@ impl Table {
         if self.plants.session_not_in_snapshot { 0 } else { self.sessions.len() }
     }
 
-    fn size(&self) -> u64 {
+    pub(crate) fn size(&self) -> u64 {
         HEAD + self.bytes + (self.kept_sessions() * session::LEN) as u64
     }
 
-    fn image(&self) -> Image {
+    pub(crate) fn image(&self) -> Image {
         let mut image = Image::new();
         let mut flat = BytesMut::new();
         flat.put_u64_le(self.items.len() as u64);
@@ -219,288 +266,69 @@ impl Table {
         if self.kept_sessions() > 0 {
             self.sessions.encode(&mut flat);
         }
-        for (key, item) in &self.items {
-            flat.put_u32_le(key.len() as u32);
-            flat.put_u32_le(item.value.len() as u32);
-            flat.put_u32_le(item.crc);
-            flat.put_u64_le(item.version);
-            flat.put_u64_le(item.client);
-            flat.put_u64_le(item.op);
-            flat.put_slice(key);
-            image.push(flat.split().freeze());
-            image.push_summed(item.value.clone(), item.crc);
-        }
+        self.items.iter().for_each(|(key, item)| put_item(&mut image, &mut flat, key, item));
         image.push(flat.freeze());
         image
     }
 
     /// The table in an image. Keys must rise: what two keys mean by one name nobody could say.
-    fn read(image: &Chunks, plants: Plants) -> Option<Table> {
+    pub(crate) fn read(image: &Chunks, plants: Plants) -> Option<Table> {
         let mut reader = Reader::new(image);
         let head = reader.take(HEAD)?;
         let mut n = Numbers(&head);
         let (count, index, sessions) = (n.u64()?, n.u64()?, n.u64()?);
         let sessions = reader.take(sessions.checked_mul(session::LEN as u64)?)?;
         let sessions = Sessions::decode(&sessions, index)?;
-        let mut table = Table { sessions, index, plants, ..Table::default() };
+        let mut table = Table { sessions, index, deltas_from: index, plants, ..Table::default() };
         for _ in 0..count {
-            let head = reader.take(ITEM_HEAD as u64)?;
-            let mut n = Numbers(&head);
-            let (key_len, value_len, crc) = (n.u32()?, n.u32()?, n.u32()?);
-            let (version, client, op) = (n.u64()?, n.u64()?, n.u64()?);
-            let key = reader.take(u64::from(key_len))?;
-            let value = reader.take(u64::from(value_len))?;
-            // A key of a few bytes must not keep the whole of a snapshot's buffer.
-            let key = Bytes::copy_from_slice(&key);
-            let rises = table.items.last_key_value().is_none_or(|(last, _)| *last < key);
-            if !rises || key.len() > MAX_KEY || !(1..=index).contains(&version) {
+            let (key, item) = take_item(&mut reader, 1..=index)?;
+            if !table.items.last_key_value().is_none_or(|(last, _)| *last < key) {
                 return None;
             }
-            table.insert(key, Item { value, crc, version, client, op });
+            table.insert(key, item);
         }
         (reader.left() == 0).then_some(table)
     }
 }
 
-/// The table, shared between the state machine and those who read it.
-#[derive(Clone)]
-pub(crate) struct SharedTable {
-    host: Host,
-    table: Arc<Mutex<Table>>,
+/// Adds an item to an image; what is not pushed yet lies in `flat`.
+fn put_item(image: &mut Image, flat: &mut BytesMut, key: &Bytes, item: &Item) {
+    let flag = if item.packed > 0 { PACKED } else { 0 };
+    flat.put_u32_le(key.len() as u32 | flag);
+    flat.put_u32_le(item.kept.len() as u32);
+    flat.put_u32_le(item.crc);
+    flat.put_u64_le(item.version);
+    flat.put_u64_le(item.client);
+    flat.put_u64_le(item.op);
+    if item.packed > 0 {
+        flat.put_u32_le(item.packed);
+    }
+    flat.put_slice(key);
+    image.push(flat.split().freeze());
+    image.push_summed(item.kept.clone(), item.crc);
 }
 
-impl SharedTable {
-    pub(crate) fn new(host: &Host) -> SharedTable {
-        let plants = Plants {
-            session_forgotten: host.planted(Plant("session_forgotten")),
-            session_not_in_snapshot: host.planted(Plant("session_not_in_snapshot")),
-            session_expires_by_own_clock: host.planted(Plant("session_expires_by_own_clock")),
-            cas_blind: host.planted(Plant("cas_blind")),
-            delete_forgotten: host.planted(Plant("delete_forgotten")),
-        };
-        let table = Table { plants, ..Table::default() };
-        SharedTable { host: host.clone(), table: Arc::new(Mutex::new(table)) }
+/// The next item of an image, of a version that may be.
+fn take_item(reader: &mut Reader<'_>, versions: RangeInclusive<u64>) -> Option<(Bytes, Item)> {
+    let head = reader.take(ITEM_HEAD as u64)?;
+    let mut n = Numbers(&head);
+    let (key_len, kept_len, crc) = (n.u32()?, n.u32()?, n.u32()?);
+    let (version, client, op) = (n.u64()?, n.u64()?, n.u64()?);
+    let packed = match key_len & PACKED {
+        0 => 0,
+        _ => Numbers(&reader.take(PACKED_HEAD as u64)?).u32()?,
+    };
+    let key = reader.take(u64::from(key_len & !PACKED))?;
+    let kept = reader.take(u64::from(kept_len))?;
+    let holds = key_len & PACKED == 0 || encoding::is_plausible(kept.len(), packed);
+    if !holds || key.len() > MAX_KEY || !versions.contains(&version) {
+        return None;
     }
-
-    pub(crate) fn lock(&self) -> MutexGuard<'_, Table> {
-        self.table.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl StateMachine for SharedTable {
-    fn apply(&mut self, index: u64, _: u64, context: &Bytes, data: &Bytes) -> Bytes {
-        let mut table = self.lock();
-        if table.plants.session_expires_by_own_clock {
-            table.expire(index, self.host.clock().now());
-        }
-        let Outcome { answer, said } = table.apply(index, context, data);
-        drop(table);
-        if let Some(event) = said {
-            self.host.emit(event);
-        }
-        Bytes::copy_from_slice(&answer.encode())
-    }
-
-    fn snapshot(&self) -> Image {
-        self.lock().image()
-    }
-
-    fn restore(&mut self, image: Chunks) -> io::Result<()> {
-        let mut table = self.lock();
-        *table = Table::read(&image, table.plants).ok_or_else(|| {
-            io::Error::new(io::ErrorKind::InvalidData, "the snapshot is not one of a store")
-        })?;
-        Ok(())
-    }
-
-    fn state_hash(&self) -> u64 {
-        self.lock().hash()
-    }
-
-    fn size(&self) -> u64 {
-        self.lock().size()
-    }
+    // A key of a few bytes must not keep the whole of a snapshot's buffer.
+    let key = Bytes::copy_from_slice(&key);
+    Some((key, Item { kept, packed, crc, version, client, op }))
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    fn command(session: u64, sequence: u64, act: Act, key: &str, value: &[u8]) -> (Vec<u8>, Bytes) {
-        let by = By { session, sequence, client: 1, op: sequence };
-        let value = Bytes::copy_from_slice(value);
-        let (crc, key) = (crc32fast::hash(&value), Bytes::copy_from_slice(key.as_bytes()));
-        (Command::Do { by, act, crc, key }.encode(), value)
-    }
-
-    /// A table whose session 1 is open.
-    fn opened(plants: Plants) -> Table {
-        let mut table = Table { plants, ..Table::default() };
-        let outcome = table.apply(1, &Command::Open { limit: 3 }.encode(), &Bytes::new());
-        assert_eq!(outcome, Outcome::quiet(Answer::Opened));
-        table
-    }
-
-    /// The command of that sequence in session 1.
-    fn ask(table: &mut Table, sequence: u64, act: Act, key: &str, value: &[u8]) -> Outcome {
-        let (context, value) = command(1, sequence, act, key, value);
-        table.apply(table.index + 1, &context, &value)
-    }
-
-    fn version(table: &Table, key: &str) -> u64 {
-        table.get(key.as_bytes()).map_or(0, |item| item.version)
-    }
-
-    fn done(op: u64, index: u64) -> Outcome {
-        let said = Some(StoreEvent::Done { session: 1, op, index });
-        Outcome { answer: Answer::Done { version: index }, said }
-    }
-
-    #[test]
-    fn keys_are_put_replaced_and_deleted() {
-        let mut table = opened(Plants::default());
-        let empty = table.size();
-        assert_eq!(ask(&mut table, 1, Act::Put, "a", b"x"), done(1, 2));
-        assert_eq!(ask(&mut table, 2, Act::Put, "a", b"yy"), done(2, 3));
-        assert_eq!((version(&table, "a"), table.keys()), (3, 1));
-        assert_eq!(table.get(b"a").unwrap().value, "yy");
-        assert_eq!(ask(&mut table, 3, Act::Delete, "a", b""), done(3, 4));
-        assert_eq!(ask(&mut table, 4, Act::Delete, "a", b""), done(4, 5), "nothing left to do");
-        assert_eq!((table.keys(), table.size(), table.hash), (0, empty, 0));
-    }
-
-    #[test]
-    fn compare_and_set_wants_the_version_it_was_told() {
-        let mut table = opened(Plants::default());
-        let cas = |expected| Act::CompareAndSet { expected };
-        let mismatch = |version| Outcome::quiet(Answer::Mismatch { version });
-        assert_eq!(ask(&mut table, 1, cas(9), "a", b"x"), mismatch(0));
-        assert_eq!(ask(&mut table, 2, cas(0), "a", b"x"), done(2, 3));
-        assert_eq!(ask(&mut table, 3, cas(0), "a", b"y"), mismatch(3));
-        let again = ask(&mut table, 3, cas(0), "a", b"y");
-        assert_eq!(again.answer, Answer::Mismatch { version: 3 }, "remembered as well");
-        assert_eq!(ask(&mut table, 4, cas(3), "a", b"y"), done(4, 6));
-        assert_eq!(table.get(b"a").unwrap().value, "y");
-    }
-
-    #[test]
-    fn a_repeated_command_is_done_once_and_an_older_one_never() {
-        let mut table = opened(Plants::default());
-        ask(&mut table, 1, Act::Put, "a", b"x");
-        let again = ask(&mut table, 1, Act::Put, "a", b"x");
-        assert_eq!(again.answer, Answer::Done { version: 2 });
-        assert_eq!(again.said, Some(StoreEvent::Repeated { session: 1, op: 1, index: 3 }));
-        ask(&mut table, 2, Act::Put, "a", b"y");
-        assert_eq!(ask(&mut table, 1, Act::Put, "a", b"x"), Outcome::quiet(Answer::Stale));
-        assert_eq!(table.get(b"a").unwrap().value, "y");
-        let (context, value) = command(9, 1, Act::Put, "a", b"z");
-        let unknown = table.apply(9, &context, &value);
-        assert_eq!(unknown, Outcome::quiet(Answer::NoSession));
-        assert_eq!(version(&table, "a"), 4);
-    }
-
-    #[test]
-    fn a_session_that_made_room_is_unknown() {
-        let mut table = opened(Plants::default());
-        for index in 2..=4 {
-            table.apply(index, &Command::Open { limit: 3 }.encode(), &Bytes::new());
-        }
-        assert_eq!(ask(&mut table, 1, Act::Put, "a", b"x"), Outcome::quiet(Answer::NoSession));
-    }
-
-    #[test]
-    fn a_restored_table_knows_what_was_done() {
-        let mut table = opened(Plants::default());
-        ask(&mut table, 1, Act::Put, "a", b"x");
-        let mut other = Table::read(table.image().data(), Plants::default()).unwrap();
-        assert_eq!(ask(&mut other, 1, Act::Put, "a", b"x").answer, Answer::Done { version: 2 });
-        assert_eq!(version(&other, "a"), 2);
-    }
-
-    #[test]
-    fn planted_sessions_let_a_command_be_done_twice() {
-        let forgotten = Plants { session_forgotten: true, ..Plants::default() };
-        let mut table = opened(forgotten);
-        assert_eq!(ask(&mut table, 1, Act::Put, "a", b"x"), done(1, 2));
-        assert_eq!(ask(&mut table, 1, Act::Put, "a", b"x"), done(1, 3));
-
-        let lost = Plants { session_not_in_snapshot: true, ..Plants::default() };
-        let mut table = opened(lost);
-        assert_eq!(ask(&mut table, 1, Act::Put, "a", b"x"), done(1, 2));
-        let image = table.image();
-        assert_eq!(image.data().len(), table.size());
-        let mut other = Table::read(image.data(), lost).unwrap();
-        assert_eq!(other.hash(), table.hash(), "nobody notices");
-        assert_eq!(ask(&mut other, 1, Act::Put, "a", b"x"), done(1, 3));
-    }
-
-    #[test]
-    fn a_command_that_is_none_changes_nothing_and_is_refused() {
-        let mut table = opened(Plants::default());
-        ask(&mut table, 1, Act::Put, "a", b"x");
-        let before = table.hash();
-        for wrong in [&b""[..], b"\x02short", &[9; 60]] {
-            let outcome = table.apply(3, wrong, &Bytes::new());
-            assert_eq!((outcome, table.hash()), (Outcome::quiet(Answer::Refused), before));
-        }
-        assert_eq!(table.index, 3);
-    }
-
-    #[test]
-    fn a_range_begins_with_its_first_key_and_ends_before_its_last() {
-        let mut table = opened(Plants::default());
-        for (i, key) in ["a", "b", "c", "d"].into_iter().enumerate() {
-            ask(&mut table, i as u64 + 1, Act::Put, key, b"x");
-        }
-        let names = |from: &str, to: &str| -> String {
-            let range = table.range(from.as_bytes(), to.as_bytes());
-            range.map(|(key, _)| String::from_utf8(key.to_vec()).unwrap()).collect()
-        };
-        assert_eq!(names("b", "d"), "bc");
-        assert_eq!(names("", ""), "abcd");
-        assert_eq!(names("aa", "cc"), "bc");
-        assert_eq!(names("d", "a"), "");
-    }
-
-    proptest! {
-        #[test]
-        fn a_snapshot_restores_the_state_and_its_hash(
-            steps in prop::collection::vec((0u8..4, 0u8..5, 0usize..900), 0..20),
-        ) {
-            let mut table = opened(Plants::default());
-            for (i, (kind, key, len)) in steps.iter().enumerate() {
-                let (key, value) = (format!("key{key}"), vec![*key; *len]);
-                let act = match kind {
-                    0 => Act::Delete,
-                    1 => Act::CompareAndSet { expected: version(&table, &key) },
-                    _ => Act::Put,
-                };
-                ask(&mut table, i as u64 + 1, act, &key, &value);
-            }
-            let image = table.image();
-            prop_assert_eq!(image.data().len(), table.size());
-            let other = Table::read(image.data(), Plants::default()).unwrap();
-            prop_assert_eq!(other.hash(), table.hash());
-            prop_assert_eq!(&other.items, &table.items);
-            prop_assert_eq!(&other.sessions, &table.sessions);
-            prop_assert_eq!((other.size(), other.index), (table.size(), table.index));
-        }
-
-        #[test]
-        fn garbage_is_no_snapshot(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
-            prop_assert!(Table::read(&Chunks::from(bytes), Plants::default()).is_none());
-        }
-
-        #[test]
-        fn a_damaged_snapshot_never_panics(at in 0usize..200, with in any::<u8>()) {
-            let mut table = opened(Plants::default());
-            ask(&mut table, 1, Act::Put, "a", b"x");
-            ask(&mut table, 2, Act::Put, "b", b"y");
-            let mut bytes = table.image().data().to_bytes().to_vec();
-            let at = at % bytes.len();
-            bytes[at] = with;
-            let _ = Table::read(&Chunks::from(bytes), Plants::default());
-        }
-    }
-}
+#[path = "table_tests.rs"]
+mod tests;

@@ -84,8 +84,8 @@ const ITEM_HEAD: u64 = 30;
 
 impl Item {
     /// What an item costs in a frame.
-    pub(crate) fn len(key: &[u8], value: &[u8]) -> u64 {
-        ITEM_HEAD + (key.len() + value.len()) as u64
+    pub(crate) fn len(key: &[u8], value: u64) -> u64 {
+        ITEM_HEAD + key.len() as u64 + value
     }
 }
 
@@ -98,12 +98,14 @@ pub(crate) enum Rule {
     NoSuchMember,
     /// The state machine can make nothing of it.
     NoCommand,
+    /// What is kept of the value does not hold it.
+    Unreadable,
     /// A change of members that was not begun, or not gone through with.
     Change(Refusal),
 }
 
 impl Rule {
-    const ALL: [Rule; 9] = [
+    const ALL: [Rule; 10] = [
         Rule::ValueTooLong,
         Rule::NoSuchMember,
         Rule::NoCommand,
@@ -113,6 +115,7 @@ impl Rule {
         Rule::Change(Refusal::Stranger),
         Rule::Change(Refusal::Behind),
         Rule::Change(Refusal::Moved),
+        Rule::Unreadable,
     ];
 
     fn code(self) -> u8 {
@@ -125,6 +128,7 @@ impl Rule {
             Rule::ValueTooLong => "refused: the value is longer than the node's `max_value`",
             Rule::NoSuchMember => "refused: there is no such member",
             Rule::NoCommand => "refused: the nodes can make nothing of it",
+            Rule::Unreadable => "refused: what is kept of the value does not decompress",
             Rule::Change(why) => why.text(),
         }
     }

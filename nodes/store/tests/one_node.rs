@@ -13,7 +13,7 @@ use host::real::Machine;
 use host::settings::Settings;
 use host::{Addr, Member, Members};
 use store::client::{Client, Found, Item, Listing, Outcome};
-use tokio_real::sync::oneshot;
+use tokio::sync::oneshot;
 
 const WITHIN: Duration = Duration::from_secs(20);
 
@@ -71,7 +71,7 @@ impl Bench {
 }
 
 fn block_on<T>(work: impl Future<Output = T>) -> T {
-    tokio_real::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(work)
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(work)
 }
 
 fn version(outcome: Outcome) -> u64 {

@@ -12,7 +12,7 @@ use host::real::Machine;
 use host::settings::Settings;
 use host::{Addr, Member, Members};
 use store::client::{Client, Found, Outcome};
-use tokio_real::sync::oneshot;
+use tokio::sync::oneshot;
 
 const WITHIN: Duration = Duration::from_secs(20);
 
@@ -43,7 +43,7 @@ impl Node {
         self.ended.await.unwrap().unwrap();
         assert_eq!(self.machine.panics(), Vec::<String>::new());
         // A machine's end waits for its threads, which a task of a runtime may not.
-        tokio_real::task::spawn_blocking(|| self.machine.shutdown()).await.unwrap();
+        tokio::task::spawn_blocking(|| self.machine.shutdown()).await.unwrap();
     }
 }
 
@@ -107,7 +107,7 @@ async fn converge(client: &mut Client) {
         if hashes.len() == 3 && hashes.iter().all(|h| *h == hashes[0] && h.3 > 0) {
             return;
         }
-        tokio_real::time::sleep(Duration::from_millis(50)).await;
+        tokio::time::sleep(Duration::from_millis(50)).await;
     }
     panic!("the nodes do not agree: {hashes:?}");
 }
@@ -117,7 +117,7 @@ fn scenario(name: &str, settings: &[(&str, &str)]) {
     let dir = folder(name);
     let members = members();
     let config = config(settings);
-    let runtime = tokio_real::runtime::Runtime::new().unwrap();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
     let outside = Machine::builder("client", dir.join("client")).start().unwrap();
     runtime.block_on(async {
         let mut nodes: Vec<Option<Node>> =

@@ -29,7 +29,7 @@ First:
   tour      What there is to see, each storm beside its cure; also without a command
 
 One seed:
-  list      The words there are: scenarios, nodes, workloads, faults, checks, plants, measures
+  list      The words there are: scenarios, studies, nodes, workloads, faults, checks, plants, measures
   explain   What a word means, and its parameters
   show      A scenario with every value in force and where it comes from
   run       Run a scenario under one seed and tell its story
@@ -44,6 +44,10 @@ Many seeds:
   merge     Put the shards of a sweep together and sum them up
   plants    Search for each planted defect, and count the seeds until it is caught
   judge     Whether histories that were recorded elsewhere are linearizable
+
+Studies:
+  study     Ask a scenario one question under many settings: a table, a recommendation, a map
+  reproduce What a document says beside what scenarios come to, row by row
 
 Upkeep:
   bless     Generate results/, or compare it with what would be generated
@@ -84,7 +88,7 @@ pub struct Arguments {
 pub enum Command {
     /// What there is to see, each storm beside its cure; also without a command.
     Tour(Tour),
-    /// The words there are: scenarios, nodes, workloads, faults, checks, plants, measures.
+    /// The words there are: scenarios, studies, nodes, workloads, faults, checks, plants, measures.
     List(List),
     /// What a word means, and its parameters.
     Explain(Explain),
@@ -110,6 +114,10 @@ pub enum Command {
     Plants(Plants),
     /// Whether histories that were recorded elsewhere are linearizable.
     Judge(crate::judge::Judge),
+    /// Ask a scenario one question under many settings: a table, a recommendation, a map.
+    Study(crate::study::Args),
+    /// What a document says beside what scenarios come to, row by row.
+    Reproduce(crate::reproduce::Args),
     /// Generate results/, or compare it with what would be generated.
     Bless(Bless),
     /// One run for `verify`, in a process of its own.
@@ -118,6 +126,9 @@ pub enum Command {
     /// Runs seeds for `sweep`, in a process of its own.
     #[command(hide = true)]
     Worker(Worker),
+    /// Runs seeds of cells for `study`, in a process of its own.
+    #[command(hide = true)]
+    Gauge(crate::study::gauge::Args),
 }
 
 /// For whom the output is.
@@ -169,14 +180,14 @@ pub struct List {
 /// `explain`.
 #[derive(Debug, Args)]
 pub struct Explain {
-    /// A node, workload, fault, check, measure, plant, event or scenario.
+    /// A node, workload, fault, check, measure, plant, event, scenario or study.
     pub word: String,
 }
 
 /// `show`.
 #[derive(Debug, Args)]
 pub struct Show {
-    /// A scenario's name, or a path that ends in .toml.
+    /// A scenario's name, or a path that ends in .toml; of a study its cells are shown.
     pub scenario: String,
     /// Also what this seed draws: the plan and the configuration.
     #[arg(long, value_parser = seed)]
@@ -382,7 +393,8 @@ fn branches(text: &str) -> Result<u64, String> {
     number.ok_or_else(|| format!("`{text}` is not a number of branches: 1 to 10000"))
 }
 
-fn setting(text: &str) -> Result<(String, String), String> {
+/// Parses `KEY=VALUE`.
+pub fn setting(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((key, value)) if !key.trim().is_empty() => {
             Ok((key.trim().to_string(), value.trim().to_string()))

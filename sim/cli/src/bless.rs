@@ -1,7 +1,11 @@
 //! `bless`: writes `results/SCENARIO.txt` for every scenario that shows something or names columns: the page
-//! of seed 7 as `run` prints it, and what seeds 0 to 19 sum up to. Nothing in a file depends on wall clocks
+//! of seed 7 as `run` prints it, and what seeds 0 to 19 sum up to. Results of studies lie below
+//! `results/studies` (`study`). Nothing in a file depends on wall clocks
 //! or on the machine, so `--check` may compare byte by byte; only digests are masked, for they change with
 //! every change of code. Files are never edited by hand.
+//!
+//! And `results/DOCUMENT.md` for every document that scenarios make claims of, with all its seeds; `--check`
+//! has time for the first two of them, and compares the section that they make (`document`).
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -18,6 +22,8 @@ use kernel::sweep::Job;
 
 use crate::args::{Bless, Changes};
 use crate::delta::delta;
+use crate::document;
+use crate::interrupt::Interrupt;
 use crate::progress::Progress;
 use crate::report::{Digest, Page};
 use crate::run::check_columns;
@@ -43,6 +49,8 @@ pub fn bless(session: &Session, args: &Bless) -> Result<i32, Failure> {
         all.iter().map(|name| session.scenario(name, &[])).collect::<Result<_, _>>()?;
     let (told, untold): (Vec<_>, Vec<_>) =
         all.iter().partition(|s| s.shows.is_some() || !s.columns.is_empty());
+    let interrupt = Interrupt::listen()?;
+    interrupt.last_words(|| std::process::exit(exit::INTERRUPTED));
     let mut progress = Progress::of("bless", told.len() as u64, "pages");
     progress.tick(0, 0);
     for scenario in told {
@@ -54,17 +62,27 @@ pub fn bless(session: &Session, args: &Bless) -> Result<i32, Failure> {
         progress.tick(names.len() as u64, 0);
     }
     progress.clear();
+    for name in session.library.document_names() {
+        let file = format!("{name}.md");
+        let path = dir.join(&file);
+        let known = args.check.then(|| fs::read_to_string(&path).unwrap_or_default());
+        let text = document::page(session, &name, known.as_deref(), &interrupt)?;
+        let Some(text) = text else { return Ok(exit::INTERRUPTED) };
+        differing += usize::from(put(&path, &file, &text, args)?);
+        names.insert(file);
+    }
     for scenario in untold {
         err(&format!("{}: no page, for it has neither [measure] nor [shows]\n", scenario.name));
     }
+    let studies = crate::study::bless(session, args)?;
     let (pages, what) = (names.len(), if args.check { "differ" } else { "were written" });
     err(&format!("{pages} pages, {differing} {what}\n"));
-    differing += orphans(&dir, &names)?;
+    differing += studies + orphans(&dir, &names)?;
     Ok(if args.check && differing > 0 { exit::SAFETY } else { exit::OK })
 }
 
 /// Writes a result, or says how it differs. True if it was not what is there.
-fn put(path: &Path, file: &str, text: &str, args: &Bless) -> Result<bool, Failure> {
+pub fn put(path: &Path, file: &str, text: &str, args: &Bless) -> Result<bool, Failure> {
     let before = match fs::read_to_string(path) {
         Ok(before) => before,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
@@ -80,15 +98,17 @@ fn put(path: &Path, file: &str, text: &str, args: &Bless) -> Result<bool, Failur
     Ok(true)
 }
 
-/// Results that no scenario generates any more.
+/// Results that nothing generates any more.
 fn orphans(dir: &Path, names: &BTreeSet<String>) -> Result<usize, Failure> {
     let entries = fs::read_dir(dir).map_err(|e| Failure::io(dir, &e))?;
     let files = entries.filter_map(|e| e.ok()?.file_name().into_string().ok());
-    let mut orphans: Vec<String> =
-        files.filter(|f| f.ends_with(".txt") && !names.contains(f)).collect();
+    let mut orphans: Vec<String> = files
+        .filter(|f| f.ends_with(".txt") || f.ends_with(".md"))
+        .filter(|f| !names.contains(f))
+        .collect();
     orphans.sort();
     for file in &orphans {
-        err(&format!("results/{file}: no scenario generates it; remove it\n"));
+        err(&format!("results/{file}: nothing generates it; remove it\n"));
     }
     Ok(orphans.len())
 }

@@ -7,10 +7,14 @@
 use std::collections::BTreeSet;
 
 use host::settings::{Field, nearest};
+use kernel::claims::accept::Verdict;
+use kernel::claims::{Provenance, Role};
 use kernel::event::ClientEvent;
 use kernel::outcome::exit;
 use kernel::registry::{CheckWord, Registry};
 use kernel::scenario::Scenario;
+use kernel::study::Study;
+use kernel::study::column::Per;
 
 use crate::args::Explain;
 use crate::session::{Failure, Session};
@@ -33,6 +37,13 @@ const SELECTORS: [(&str, &str); 7] = [
     ("there", "The host on which the event happened that the fault waited for."),
 ];
 
+/// What rows of documents are labelled with.
+const CLAIM_WORDS: [(&str, &[(&str, &str)]); 3] = [
+    ("role of a claim", &Role::WORDS),
+    ("verdict on a claim", &Verdict::WORDS),
+    ("provenance of a document's figure", &Provenance::WORDS),
+];
+
 /// Prints what is known about a word.
 pub fn explain(session: &Session, args: &Explain) -> Result<i32, Failure> {
     let word = args.word.as_str();
@@ -41,9 +52,13 @@ pub fn explain(session: &Session, args: &Explain) -> Result<i32, Failure> {
     if names.iter().any(|n| n == word) || word.ends_with(".toml") {
         text.push_str(&scenario(&*session.scenario(word, &[])?, Paint::stdout()));
     }
+    let studies = session.library.study_names();
+    if studies.iter().any(|n| n == word) {
+        text.push_str(&study(&session.library.study(word)?, Paint::stdout()));
+    }
     if text.is_empty() {
         let mut all = words(session.registry);
-        all.extend(names.iter().map(String::as_str));
+        all.extend(names.iter().chain(&studies).map(String::as_str));
         return Err(Failure::usage(format!("there is no word `{word}`; {}", meant(word, all))));
     }
     out(&text);
@@ -59,6 +74,7 @@ fn words(registry: &Registry) -> Vec<&str> {
     let measures = registry.measures.iter().map(|m| m.0);
     let words = nodes.chain(plants).chain(loads).chain(faults).chain(checks).chain(measures);
     let words = words.chain(registry.event_words()).chain(SELECTORS.iter().map(|s| s.0));
+    let words = words.chain(CLAIM_WORDS.iter().flat_map(|(_, words)| *words).map(|w| w.0));
     words.chain(owners(registry).into_iter().flat_map(|o| o.1).map(|f| f.name)).collect()
 }
 
@@ -167,6 +183,11 @@ fn entries(registry: &Registry, word: &str, paint: Paint) -> String {
         let about = format!("{about} A fault says it as on = \"{word}\".");
         more.push(entry("selector", word, &about, &[], paint));
     }
+    for (kind, words) in CLAIM_WORDS {
+        for (_, about) in words.iter().filter(|w| w.0 == word) {
+            more.push(entry(kind, word, about, &[], paint));
+        }
+    }
     more.extend(settings(registry, word, paint));
     let text = Some(text).filter(|t| !t.is_empty());
     text.into_iter().chain(more).collect::<Vec<_>>().join("\n")
@@ -248,10 +269,46 @@ fn scenario(s: &Scenario, paint: Paint) -> String {
             rows.push(row(["tour", &format!("storm {}", shows.tour)]));
         }
     }
+    let claims: Vec<String> = s.claims.rows.iter().map(|row| row.name()).collect();
+    if !claims.is_empty() {
+        let seeds = format!("{} (seeds 0..{})", claims.join(", "), s.claims.seeds);
+        rows.push(row(["claims", wrapped(&seeds, 0, 88).trim_end()]));
+    }
     rows.push(vec![
         "ci".to_string(),
         format!("seeds 0..{} in at most {} s", s.ci.seeds, s.ci.seconds),
     ]);
+    text.push_str(&format!("\n{}", table(rows, 2, None)));
+    text
+}
+
+fn study(s: &Study, paint: Paint) -> String {
+    let mut text = format!("{}   study\n", paint.bold(&s.name));
+    text.push_str(&format!("  {}\n\n", s.title));
+    text.push_str(&wrapped(&s.about, 2, 100));
+    let cells = s.design.count(&s.params);
+    let mut rows = vec![
+        row(["scenario", &s.scenario]),
+        vec!["cells".to_string(), format!("{cells}, seeds {}..{}", s.seeds.start, s.seeds.end)],
+    ];
+    for param in &s.params {
+        let values = match param.values.as_slice() {
+            [] => "cell by cell".to_string(),
+            values => wrapped(&values.join(", "), 0, 80).trim_end().to_string(),
+        };
+        rows.push(vec![param.name.clone(), format!("{values}\nsets {}", param.keys.join(", "))]);
+    }
+    for column in &s.columns {
+        let per = match column.per {
+            None => "",
+            Some(Per::Hour) => " for each hour of load",
+            Some(Per::Second) => " for each second of load",
+        };
+        rows.push(vec![column.name.clone(), format!("measure {}{per}", column.word)]);
+    }
+    for bound in &s.constraints {
+        rows.push(row(["constraint", &bound.text]));
+    }
     text.push_str(&format!("\n{}", table(rows, 2, None)));
     text
 }

@@ -92,14 +92,9 @@ impl<T: Copy> Wait<T> {
     }
 }
 
-/// A quantile of sorted values: the least that so many percent of them do not exceed.
-pub fn quantile<T>(sorted: &[T], percent: usize) -> Option<&T> {
-    let rank = (sorted.len() * percent).div_ceil(100).max(1);
-    sorted.get(rank - 1)
-}
-
 #[cfg(test)]
 mod tests {
+    use kernel::claims::accept::quantile;
     use kernel::outcome::exit;
 
     use super::*;

@@ -119,21 +119,24 @@ impl Ledger {
     }
 }
 
-fn lock(dir: &Path) -> Result<File, Failure> {
+/// Keeps others out of a folder for as long as the file lives.
+pub fn lock(dir: &Path) -> Result<File, Failure> {
     let path = dir.join("lock");
     let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path);
     let file = file.map_err(|e| Failure::io(&path, &e))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => {
-            let text = format!("{}: another sweep writes here; name another --out", dir.display());
+            let text =
+                format!("{}: another process writes here; name another --out", dir.display());
             Err(Failure { code: exit::IO, text })
         }
         Err(TryLockError::Error(error)) => Err(Failure::io(&path, &error)),
     }
 }
 
-fn read(path: &Path) -> Result<Option<Vec<u8>>, Failure> {
+/// A file's bytes, if there is one.
+pub fn read(path: &Path) -> Result<Option<Vec<u8>>, Failure> {
     match fs::read(path) {
         Ok(bytes) => Ok(Some(bytes)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -191,7 +194,7 @@ pub fn contents(scenario: &Scenario, options: &Options) -> String {
 }
 
 /// Names the build: the version alone does not change while one works on the code.
-fn program() -> io::Result<String> {
+pub fn program() -> io::Result<String> {
     let mut file = File::open(std::env::current_exe()?)?;
     let (mut digest, mut buffer) = (Digest::default(), vec![0; 1 << 20]);
     loop {

@@ -17,8 +17,11 @@ mod bless;
 mod cause;
 mod delta;
 mod diff;
+mod document;
 mod explain;
 mod fleet;
+mod gather;
+mod heat;
 mod hunt;
 mod idle;
 mod interrupt;
@@ -32,14 +35,18 @@ mod plants;
 mod process;
 mod progress;
 mod report;
+mod reproduce;
 mod run;
 mod schedule;
+mod scoreboard;
 mod seeds;
+mod sensitivity;
 mod session;
 mod show;
 mod shrink;
 mod state;
 mod story;
+mod study;
 mod summary;
 mod sweep;
 mod table;
@@ -91,11 +98,14 @@ fn dispatch(session: &Session, command: Command) -> Result<i32, Failure> {
         Command::Merge(args) => merge::merge(session, &args),
         Command::Judge(args) => judge::judge(&args),
         Command::Plants(args) => plants::plants(session, &args),
+        Command::Reproduce(args) => reproduce::reproduce(session, &args),
         Command::Bless(args) => bless::bless(session, &args),
         Command::Diff(args) => diff::diff(session, &args),
         Command::State(args) => state::state(session, &args),
         Command::Cause(args) => cause::cause(session, &args),
         Command::Witness(args) => witness::witness(session, &args),
+        Command::Study(args) => study::study(session, &args),
+        Command::Gauge(args) => study::gauge::gauge(session, &args),
         Command::Worker(args) => worker::worker(session, &args),
     }
 }

@@ -1,5 +1,6 @@
-//! `list`: the words there are. In JSON `{scenarios: [{name, title}], studies, nodes, workloads, faults,
-//! checks, plants, measures}`, where all but scenarios are lists of words. For people a check that takes an
+//! `list`: the words there are. In JSON `{scenarios: [{name, title}], studies: [{name, title}], documents:
+//! [{name, title}], nodes, workloads, faults, checks, plants, measures}`, where the others are lists of
+//! words. For people a check that takes an
 //! argument is followed by `(..)`.
 //!
 //! The lists are the registry's own, so a word that is listed is a word that works; `explain` tells more.
@@ -13,31 +14,38 @@ use crate::session::{Failure, Session};
 use crate::table::{short, table};
 use crate::terminal::{Paint, out};
 
+/// Names with titles.
+type Titled = Vec<(String, String)>;
+
 /// Prints all words.
 pub fn list(session: &Session, args: &List) -> Result<i32, Failure> {
-    let scenarios: Vec<(String, String)> = session
-        .library
-        .scenario_names()
-        .into_iter()
-        .map(|name| {
-            let title = session.library.title(&name).unwrap_or_else(|| "(unreadable)".to_string());
-            (name, title)
-        })
-        .collect();
+    let library = &session.library;
+    let titled = |names: Vec<String>, title: &dyn Fn(&str) -> Option<String>| -> Titled {
+        let title = |name: &str| title(name).unwrap_or_else(|| "(unreadable)".to_string());
+        names.into_iter().map(|name| (name.clone(), title(&name))).collect()
+    };
+    let named = [
+        titled(library.scenario_names(), &|name| library.title(name)),
+        titled(library.study_names(), &|name| library.study_title(name)),
+        titled(library.document_names(), &|name| library.document_title(name)),
+    ];
     match args.format {
-        Format::Json => out(&format!("{}\n", as_json(session, &scenarios))),
-        Format::Human => out(&as_text(session, &scenarios)),
+        Format::Json => out(&format!("{}\n", as_json(session, &named))),
+        Format::Human => out(&as_text(session, &named)),
     }
     Ok(exit::OK)
 }
 
-fn as_json(session: &Session, scenarios: &[(String, String)]) -> serde_json::Value {
+fn as_json(session: &Session, [scenarios, studies, documents]: &[Titled; 3]) -> serde_json::Value {
     let words = session.registry;
-    let named: Vec<_> = scenarios.iter().map(|(n, t)| json!({"name": n, "title": t})).collect();
+    let named = |all: &Titled| -> Vec<_> {
+        all.iter().map(|(n, t)| json!({"name": n, "title": t})).collect()
+    };
     let plants: Vec<&str> = words.nodes.iter().flat_map(|n| n.plants).map(|p| p.0).collect();
     json!({
-        "scenarios": named,
-        "studies": [],
+        "scenarios": named(scenarios),
+        "studies": named(studies),
+        "documents": named(documents),
         "nodes": words.nodes.iter().map(|w| w.word).collect::<Vec<_>>(),
         "workloads": words.workloads.iter().map(|w| w.word).collect::<Vec<_>>(),
         "faults": words.faults.iter().map(|w| w.word).collect::<Vec<_>>(),
@@ -47,7 +55,7 @@ fn as_json(session: &Session, scenarios: &[(String, String)]) -> serde_json::Val
     })
 }
 
-fn as_text(session: &Session, scenarios: &[(String, String)]) -> String {
+fn as_text(session: &Session, [scenarios, studies, documents]: &[Titled; 3]) -> String {
     let words = session.registry;
     let paint = Paint::stdout();
     let named = |check: &CheckWord| match (check.make)(None) {
@@ -56,8 +64,10 @@ fn as_text(session: &Session, scenarios: &[(String, String)]) -> String {
     };
     let claims: Vec<String> = words.checks.iter().map(named).collect();
     let claims = claims.iter().zip(&words.checks).map(|(name, c)| (name.as_str(), c.about));
-    let sections: [(&str, Vec<(&str, &str)>); 7] = [
+    let sections: [(&str, Vec<(&str, &str)>); 9] = [
         ("scenarios", scenarios.iter().map(|(n, t)| (n.as_str(), t.as_str())).collect()),
+        ("studies", studies.iter().map(|(n, t)| (n.as_str(), t.as_str())).collect()),
+        ("documents", documents.iter().map(|(n, t)| (n.as_str(), t.as_str())).collect()),
         ("nodes", words.nodes.iter().map(|w| (w.word, w.about)).collect()),
         ("workloads", words.workloads.iter().map(|w| (w.word, w.about)).collect()),
         ("faults", words.faults.iter().map(|w| (w.word, w.about)).collect()),

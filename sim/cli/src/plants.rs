@@ -24,6 +24,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use clap::Args;
+use kernel::claims::accept::quantile;
 use kernel::history::Trace;
 use kernel::outcome::exit;
 use kernel::run::Options;
@@ -32,7 +33,7 @@ use kernel::shrink::Failure as Kind;
 use serde_json::{Value, json};
 
 use crate::args::{Format, seeds};
-use crate::hunt::{Hunt, Wait, quantile, search};
+use crate::hunt::{Hunt, Wait, search};
 use crate::interrupt::Interrupt;
 use crate::progress::Progress;
 use crate::session::{Failure, Session, known};

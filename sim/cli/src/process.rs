@@ -106,15 +106,24 @@ impl Process {
         stop: &AtomicBool,
         patience: Duration,
     ) -> Result<String, Lost> {
-        self.served += 1;
-        let sent = self.stdin.write_all(request.line().as_bytes());
-        if sent.and_then(|()| self.stdin.flush()).is_err() {
-            return Err(self.buried());
-        }
+        self.send(&request.line(), 1)?;
         self.answer(request.seed, stop, patience)
     }
 
-    fn answer(&mut self, seed: u64, stop: &AtomicBool, patience: Duration) -> Result<String, Lost> {
+    /// Hands over a request for so many seeds.
+    pub fn send(&mut self, line: &str, seeds: u32) -> Result<(), Lost> {
+        self.served += seeds;
+        let sent = self.stdin.write_all(line.as_bytes());
+        sent.and_then(|()| self.stdin.flush()).map_err(|_| self.buried())
+    }
+
+    /// Waits for the answer about a seed, the next of those that were asked for.
+    pub fn answer(
+        &mut self,
+        seed: u64,
+        stop: &AtomicBool,
+        patience: Duration,
+    ) -> Result<String, Lost> {
         let asked = Instant::now();
         loop {
             match self.answers.recv_timeout(GLANCE) {

@@ -29,6 +29,11 @@ impl Progress {
         Progress { name, noun, total, begun: now, last: now, pause, terminal, drawn: false }
     }
 
+    /// Nothing is done yet of `total` runs of a study.
+    pub fn runs(name: &str, total: u64) -> Progress {
+        Progress { noun: "runs", ..Progress::new(name, total) }
+    }
+
     /// Nothing is done yet of a few long runs or pages: each is told at once on a terminal, and none
     /// elsewhere.
     pub fn of(name: &str, total: u64, noun: &'static str) -> Progress {
@@ -36,6 +41,11 @@ impl Progress {
         progress.noun = noun;
         progress.pause = if progress.terminal { Duration::ZERO } else { Duration::MAX };
         progress
+    }
+
+    /// What stands first from now on.
+    pub fn rename(&mut self, name: String) {
+        self.name = name;
     }
 
     /// So many seeds are done, and so many of them failed.

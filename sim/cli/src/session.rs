@@ -61,7 +61,8 @@ impl From<LoadError> for Failure {
     }
 }
 
-fn join(problems: &[Problem]) -> String {
+/// Problems as one text, one a line.
+pub fn join(problems: &[Problem]) -> String {
     problems.iter().map(Problem::to_string).collect::<Vec<_>>().join("\nerror: ")
 }
 

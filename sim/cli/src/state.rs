@@ -118,6 +118,17 @@ fn render_host(host: &HostSight) -> String {
         row([peer, &grouped(*open), &grouped(*bytes), &grouped(*frames)])
     }));
     part("connections", connections, Some(1));
+    let (live, garbage, max) = host.memory;
+    let mut memory = vec![row(["", "bytes", "claims"])];
+    memory.extend(
+        host.claims
+            .iter()
+            .map(|(what, bytes, count)| row([what, &grouped(*bytes), &grouped(*count)])),
+    );
+    for (what, bytes) in [("live", live), ("garbage", garbage), ("most held", max)] {
+        memory.push(row([what, &grouped(bytes), ""]));
+    }
+    part("memory", memory, Some(1));
     let said = fields(host)
         .into_iter()
         .map(|f| row([&f.source, &f.name, &f.value, &instant(f.at), &f.event]));
@@ -192,6 +203,12 @@ fn report(scenario: &str, seed: u64, sight: &Sight) -> Value {
             "connections": h.connections.iter().map(|(peer, open, bytes, frames)| json!({
                 "peer": peer, "open": open, "bytes_out": bytes, "frames_waiting": frames,
             })).collect::<Vec<_>>(),
+            "memory": json!({
+                "live_bytes": h.memory.0, "garbage_bytes": h.memory.1, "held_max_bytes": h.memory.2,
+                "claims": h.claims.iter().map(|(what, bytes, count)| json!({
+                    "what": what, "bytes": bytes, "count": count,
+                })).collect::<Vec<_>>(),
+            }),
             "said": fields(h).iter().map(|f| json!({
                 "source": f.source, "field": f.name, "value": f.value, "at_ns": f.at, "event": f.event,
             })).collect::<Vec<_>>(),

@@ -301,7 +301,8 @@ fn failed(run: &Value, verdict: &str, class: &str) -> Failed {
     Failed { seed: run["seed"].as_u64().unwrap_or_default(), what, check, text, branch }
 }
 
-fn code(verdict: &str, class: &str) -> i32 {
+/// The exit code that a verdict and a class stand for.
+pub fn code(verdict: &str, class: &str) -> i32 {
     match (verdict, class) {
         ("pass" | "shown", _) => exit::OK,
         ("not_shown", _) => exit::NOT_SHOWN,

@@ -15,6 +15,7 @@ use kernel::history::Trace;
 use kernel::outcome::{Outcome, exit};
 use kernel::run::{Options, run, show};
 use kernel::scenario::Scenario;
+use kernel::scenario::sibling::{Difference, differences};
 
 use crate::args::{Changes, Format, Tour, quoted};
 use crate::interrupt::Interrupt;
@@ -35,8 +36,6 @@ const INTERRUPTED: &str = "\ninterrupted: nothing is shown\n";
 const SETTINGS_MAX: usize = 2;
 /// Columns of text.
 const WIDTH: usize = 110;
-/// Keys that say what a scenario is and how it is judged, not what happens in it.
-const ABOUT: [&str; 6] = ["title", "about", "shows.", "measure.", "ci.", "check."];
 
 /// A storm and its cure.
 struct Storm {
@@ -208,7 +207,7 @@ fn rows(storms: &[Storm], seen: &[Seen], columns: &[String]) -> String {
     };
     let mut rows = vec![line(["", "", ""], upper), line(["", "scenario", "verdict"], lower)];
     for (storm, seen) in storms.iter().zip(seen) {
-        let (here, there) = differences(&storm.ill, storm.cure.as_deref());
+        let (here, there) = settings(&storm.ill, storm.cure.as_deref());
         let ill = ("storm", &seen.ill, here);
         let cure = seen.cure.as_ref().map(|cure| ("cure", cure, there));
         for (kind, outcome, settings) in std::iter::once(ill).chain(cure) {
@@ -225,35 +224,21 @@ fn rows(storms: &[Storm], seen: &[Seen], columns: &[String]) -> String {
 }
 
 /// The settings in which a scenario and its cure differ, as each has them.
-fn differences(ill: &Scenario, cure: Option<&Scenario>) -> (String, String) {
-    let Some(cure) = cure else { return (String::new(), String::new()) };
-    let values = |s: &Scenario| -> BTreeMap<String, String> {
-        s.effective.iter().map(|e| (e.key.clone(), e.value.clone())).collect()
-    };
-    let (here, there) = (values(ill), values(cure));
-    let machine = here.get("profile") != there.get("profile");
-    let about =
-        |key: &str| ABOUT.iter().any(|a| key == *a || (a.ends_with('.') && key.starts_with(a)));
-    // Another machine is one difference, not a hundred constants.
-    let other = |key: &str| machine && key.starts_with("profile.");
-    let counts = |key: &&String| !about(key) && !other(key);
-    let mut keys: Vec<&String> = here.keys().chain(there.keys()).filter(counts).collect();
-    keys.sort();
-    keys.dedup();
-    keys.retain(|key| here.get(*key) != there.get(*key));
-    let of = |values: &BTreeMap<String, String>| {
-        let one = |key: &&String| {
-            let name = key.strip_prefix("cluster.config.").unwrap_or(key);
-            let value = values.get(*key).map_or("-".to_string(), |v| short(v, 24));
+fn settings(ill: &Scenario, cure: Option<&Scenario>) -> (String, String) {
+    let differences = cure.map_or_else(Vec::new, |cure| differences(ill, cure));
+    let of = |value: fn(&Difference) -> &Option<String>| {
+        let one = |d: &Difference| {
+            let name = d.key.strip_prefix("cluster.config.").unwrap_or(&d.key);
+            let value = value(d).as_ref().map_or("-".to_string(), |v| short(v, 24));
             format!("{} {value}", name.strip_suffix(".value").unwrap_or(name))
         };
-        let named: Vec<String> = keys.iter().take(SETTINGS_MAX).map(one).collect();
-        match keys.len().saturating_sub(SETTINGS_MAX) {
+        let named: Vec<String> = differences.iter().take(SETTINGS_MAX).map(one).collect();
+        match differences.len().saturating_sub(SETTINGS_MAX) {
             0 => named.join(", "),
             more => format!("{} and {more} more", named.join(", ")),
         }
     };
-    (of(&here), of(&there))
+    (of(|d| &d.here), of(|d| &d.there))
 }
 
 /// Three commands, each with what it is for.

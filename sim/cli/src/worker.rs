@@ -43,6 +43,9 @@ pub struct Worker {
     /// How many.
     #[arg(long, default_value_t = 0)]
     pub branches: u64,
+    /// Also tell which kinds of work the profile charged.
+    #[arg(long)]
+    pub charged: bool,
     #[command(flatten)]
     pub changes: Changes,
 }
@@ -87,7 +90,13 @@ pub fn worker(session: &Session, args: &Worker) -> Result<i32, Failure> {
     for Request { seed, again } in requests {
         let options = Options { seed, perturbed: again, ..options.clone() };
         say(&match branch::explore(&scenario, session.registry, &options) {
-            Ok((outcome, branches)) => told(&outcome, &branches, &options),
+            Ok((outcome, branches)) => {
+                let mut line = told(&outcome, &branches, &options);
+                if args.charged {
+                    line["charged"] = json!(outcome.charged);
+                }
+                line
+            }
             Err(why) => unrun(&scenario.name, seed, ("unknown", None), &why),
         });
     }
@@ -158,7 +167,7 @@ pub fn unrun(scenario: &str, seed: u64, judged: (&str, Option<&str>), why: &str)
 }
 
 /// The line begins anew even if a node printed half of one.
-fn say(value: &Value) {
+pub fn say(value: &Value) {
     out(&format!("\n{}", seal(&value.to_string())));
 }
 
@@ -173,7 +182,7 @@ fn listen(requests: &Sender<Request>) {
 }
 
 /// Memory beyond this is refused, which ends the process; and its end leaves no core file.
-fn limit(memory: Size) -> Result<(), Failure> {
+pub fn limit(memory: Size) -> Result<(), Failure> {
     let set = |resource, most: u64| {
         // Whoever started the sweep may have been given less.
         let most = Some(getrlimit(resource).maximum.map_or(most, |given| given.min(most)));

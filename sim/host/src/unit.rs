@@ -66,6 +66,11 @@ impl Quantiles {
         self.at_ppm(p)
     }
 
+    /// The same distribution with every value, in nanoseconds, replaced; `change` keeps their order.
+    pub fn map(&self, change: impl Fn(u64) -> u64) -> Quantiles {
+        Quantiles(self.0.iter().map(|(ppm, ns)| (*ppm, change(*ns))).collect())
+    }
+
     /// The quantile at `p` parts per million, in nanoseconds.
     pub fn at_ppm(&self, p: u64) -> u64 {
         for pair in self.0.windows(2) {
@@ -169,9 +174,13 @@ pub fn parse_span(text: &str) -> Result<Span, String> {
     Ok(Span { min, max })
 }
 
-/// Parses `p0 60us, p50 90us, p99.9 2ms, p100 5ms`.
+/// Parses `p0 60us, p50 90us, p99.9 2ms, p100 5ms`, or `30ms..40ms` for all values between two alike.
 pub fn parse_quantiles(text: &str) -> Result<Quantiles, String> {
-    let example = "write for example \"p0 60us, p50 90us, p99 400us, p100 2ms\"";
+    let example = "write for example \"p0 60us, p50 90us, p99 400us, p100 2ms\" or \"30ms..40ms\"";
+    if text.contains("..") {
+        let Span { min, max } = parse_span(text)?;
+        return Ok(Quantiles(Arc::new([(0, nanos(min)), (1_000_000, nanos(max))])));
+    }
     let mut points: Vec<(u32, u64)> = Vec::new();
     for part in text.split(',') {
         let Some((p, value)) = part.trim().strip_prefix('p').and_then(|r| r.split_once(' ')) else {
@@ -253,6 +262,10 @@ mod tests {
         assert!(parse_size("1").unwrap_err().contains("no unit"));
         assert!(parse_span("300ms..150ms").unwrap_err().contains("150ms..300ms"));
         assert!(parse_duration("99999999999999999999d").is_err());
+        let uniform = parse_quantiles("30ms..40ms").unwrap();
+        assert_eq!(show_quantiles(&uniform), "p0 30ms, p100 40ms");
+        assert_eq!(uniform.at_ppm(500_000), 35_000_000);
+        assert!(parse_quantiles("40ms..30ms").unwrap_err().contains("backwards"));
         assert!(parse_quantiles("p0 5us, p50 4us, p100 9us").is_err());
         assert!(parse_ratio("150%").is_err());
     }

@@ -134,6 +134,22 @@ impl View<'_> {
         found.map(|file| files.len(file)).sum()
     }
 
+    /// Bytes that the host's process holds in memory.
+    pub fn held(&self, host: usize) -> u64 {
+        let host = &self.world.hosts[host];
+        if host.live { host.heap.held() } else { 0 }
+    }
+
+    /// The most that it has held, over all its boots.
+    pub fn held_max(&self, host: usize) -> u64 {
+        self.world.hosts[host].heap.peak()
+    }
+
+    /// Bytes that it has allocated, over all its boots.
+    pub fn allocated(&self, host: usize) -> u64 {
+        self.world.hosts[host].heap.allocated()
+    }
+
     /// What the host said it is: `leader`, `follower` ...
     pub fn role(&self, host: usize) -> Option<&'static str> {
         self.roles.get(host).copied().flatten().map(|r| r.word)
@@ -192,6 +208,9 @@ pub enum Unit {
 }
 
 impl Unit {
+    /// All there are.
+    pub const ALL: [Unit; 5] = [Unit::Time, Unit::Bytes, Unit::Rate, Unit::Count, Unit::Ratio];
+
     /// As `--format json` names it.
     pub fn word(self) -> &'static str {
         match self {

@@ -190,6 +190,7 @@ impl Engine {
                 drop(world);
                 self.end_line(line);
             }
+            Due::Collected { host, boot } => w.collected(host, boot),
             Due::CoreBack { host, boot, thread } => w.core_back(host, boot, thread),
             Due::Phase => {
                 drop(world);

@@ -28,6 +28,11 @@ pub enum KernelEvent {
     Paused,
     /// It runs again.
     Resumed { ns: Time },
+    /// A collection is over for which every thread of the process stood still: `garbage` bytes are free and
+    /// `live` are left. One that is not full took the young generation only.
+    Collected { full: bool, live: u64, garbage: u64, ns: Time },
+    /// The process was ended because it would have held so many bytes.
+    OutOfMemory { held: u64 },
     /// Frames from this host to `to` no longer arrive.
     LinkCut { to: usize, to_name: String },
     /// They arrive again.
@@ -59,6 +64,8 @@ impl KernelEvent {
         "panicked",
         "paused",
         "resumed",
+        "collected",
+        "out_of_memory",
         "link_cut",
         "link_healed",
         "link_forgot",
@@ -91,6 +98,8 @@ impl Event for KernelEvent {
             KernelEvent::Panicked { .. } => "panicked",
             KernelEvent::Paused => "paused",
             KernelEvent::Resumed { .. } => "resumed",
+            KernelEvent::Collected { .. } => "collected",
+            KernelEvent::OutOfMemory { .. } => "out_of_memory",
             KernelEvent::LinkCut { .. } => "link_cut",
             KernelEvent::LinkHealed { .. } => "link_healed",
             KernelEvent::LinkForgot { .. } => "link_forgot",
@@ -120,6 +129,12 @@ impl Event for KernelEvent {
             KernelEvent::Resumed { ns } => {
                 format!("process resumed after {} ms", host::unit::millis(*ns))
             }
+            KernelEvent::Collected { full, live, garbage, ns } => {
+                let which = if *full { "" } else { "young " };
+                let ms = host::unit::millis(*ns);
+                format!("{which}collection took {ms} ms, {garbage} bytes freed, {live} left")
+            }
+            KernelEvent::OutOfMemory { held } => format!("process ended, it held {held} bytes"),
             KernelEvent::LinkCut { to_name, .. } => format!("no longer reaches {to_name}"),
             KernelEvent::LinkHealed { to_name, .. } => format!("reaches {to_name} again"),
             KernelEvent::LinkForgot { to_name, .. } => {
@@ -148,6 +163,10 @@ impl Event for KernelEvent {
             KernelEvent::PowerLost { unsynced, lost } => facts.num(*unsynced).num(*lost),
             KernelEvent::Exited { error } => facts.num(u64::from(error.is_some())),
             KernelEvent::Resumed { ns } | KernelEvent::DiskGoesOn { ns } => facts.num(*ns),
+            KernelEvent::Collected { full, live, garbage, ns } => {
+                facts.num(u64::from(*full)).num(*live).num(*garbage).num(*ns)
+            }
+            KernelEvent::OutOfMemory { held } => facts.num(*held),
             KernelEvent::LinkCut { to, .. }
             | KernelEvent::LinkHealed { to, .. }
             | KernelEvent::LinkForgot { to, .. }
@@ -167,7 +186,9 @@ impl Event for KernelEvent {
             | KernelEvent::LinkHealed { .. }
             | KernelEvent::LinkForgot { .. }
             | KernelEvent::LinkRemembers { .. } => Weight::Detail,
-            KernelEvent::Booted { boot: 1 } => Weight::Fine,
+            KernelEvent::Booted { boot: 1 } | KernelEvent::Collected { full: false, .. } => {
+                Weight::Fine
+            }
             _ => Weight::Story,
         }
     }
@@ -176,6 +197,7 @@ impl Event for KernelEvent {
         match self {
             KernelEvent::Booted { .. } => Some(Role { word: "follower", mark: '.' }),
             KernelEvent::Crashed { .. }
+            | KernelEvent::OutOfMemory { .. }
             | KernelEvent::PowerLost { .. }
             | KernelEvent::Exited { .. }
             | KernelEvent::Panicked { .. } => Some(Role { word: "down", mark: '#' }),

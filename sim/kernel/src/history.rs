@@ -4,6 +4,7 @@
 
 use std::any::{Any, TypeId};
 use std::collections::{BTreeMap, BTreeSet};
+use std::task::{Context, Poll, Waker};
 
 use host::{Event, Facts, Role, Weight};
 
@@ -62,12 +63,51 @@ pub struct Trigger {
     pub after: Time,
 }
 
+/// Clients that wait for events.
+#[derive(Default)]
+pub(crate) struct Awaited(Vec<Wait>);
+
+/// One of them: for which words, whether one has come, and whom to wake.
+struct Wait {
+    words: &'static [&'static str],
+    came: bool,
+    waker: Option<Waker>,
+}
+
+impl Awaited {
+    /// Begins to wait, at the place that is returned.
+    pub(crate) fn begin(&mut self, words: &'static [&'static str]) -> usize {
+        self.0.push(Wait { words, came: false, waker: None });
+        self.0.len() - 1
+    }
+
+    /// Whether an event has come since.
+    pub(crate) fn poll(&mut self, place: usize, cx: &Context<'_>) -> Poll<()> {
+        let wait = &mut self.0[place];
+        if wait.came {
+            return Poll::Ready(());
+        }
+        wait.waker = Some(cx.waker().clone());
+        Poll::Pending
+    }
+
+    fn note(&mut self, word: &str) {
+        for wait in self.0.iter_mut().filter(|w| !w.came && w.words.contains(&word)) {
+            wait.came = true;
+            if let Some(waker) = wait.waker.take() {
+                waker.wake();
+            }
+        }
+    }
+}
+
 /// The stream's consumers.
 pub struct History {
     pub(crate) watches: Vec<Watch>,
     /// By type of event, those of them that hear of it, in their order.
     hearers: Vec<(TypeId, Vec<usize>)>,
     pub(crate) triggers: Vec<Trigger>,
+    pub(crate) awaited: Awaited,
     /// Triggers whose event happened: (line, host, delay).
     pub(crate) due: Vec<(usize, usize, Time)>,
     pub(crate) roles: Vec<Option<Role>>,
@@ -104,6 +144,7 @@ impl History {
             watches,
             hearers: Vec::new(),
             triggers: Vec::new(),
+            awaited: Awaited::default(),
             due: Vec::new(),
             roles: vec![None; hosts],
             role_since: vec![0; hosts],
@@ -146,6 +187,7 @@ impl History {
         }
         self.note_kernel(host, event);
         self.trigger(host, event.word());
+        self.awaited.note(event.word());
         self.write_line(world, host, now, event);
         let fact = Fact { at: now, host, boot, event };
         let view = View { world, roles: &self.roles };
@@ -193,7 +235,11 @@ impl History {
             Some(KernelEvent::Resumed { .. } | KernelEvent::DiskGoesOn { .. }) => {
                 self.overlay.remove(&host);
             }
-            Some(KernelEvent::Crashed { .. } | KernelEvent::PowerLost { .. }) => {
+            Some(
+                KernelEvent::Crashed { .. }
+                | KernelEvent::OutOfMemory { .. }
+                | KernelEvent::PowerLost { .. },
+            ) => {
                 self.overlay.remove(&host);
             }
             _ => {}
@@ -236,8 +282,9 @@ impl History {
             // The end of a run is worth more than its beginning.
             self.trace.drain(..LINES_MAX / 2);
         }
+        let still = |h: usize| self.overlay.contains(&h) || world.hosts[h].collecting.is_some();
         let mark = |h: usize| match self.roles[h] {
-            Some(role) if role.mark != '#' && self.overlay.contains(&h) => '~',
+            Some(role) if role.mark != '#' && still(h) => '~',
             Some(role) => role.mark,
             None => ' ',
         };

@@ -20,6 +20,7 @@ mod arm;
 pub mod branch;
 pub mod cause;
 pub mod check;
+pub mod claims;
 pub mod digest;
 pub mod draw;
 mod engine;
@@ -35,6 +36,7 @@ pub mod registry;
 pub mod run;
 pub mod scenario;
 pub mod shrink;
+pub mod study;
 pub mod sweep;
 mod task;
 #[cfg(test)]

@@ -1,7 +1,8 @@
 //! Where words are found: in the nearest ancestor folder that has `sim/scenarios` (or the scenarios of the
 //! registry's own home), else among the copies compiled into the program; so are profiles where that home
-//! has none. An argument that ends in `.toml` is a path. A scenario names its profile by word only, so no
-//! file can pull in another by path.
+//! has none. An argument that ends in `.toml` is a path. A scenario names its profile, and a study its
+//! scenario, by word only, so no file can pull in another by path. Studies lie in `studies` beside the
+//! scenarios.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,6 +12,7 @@ use host::settings::nearest;
 use crate::doc::{Doc, FILE_MAX, Problem};
 use crate::registry::{Builtin, Registry};
 use crate::scenario::Scenario;
+use crate::study::Study;
 
 /// Why a scenario could not be loaded.
 #[derive(Debug)]
@@ -79,9 +81,52 @@ impl Library {
         self.names("scenarios", &self.registry.scenarios)
     }
 
+    /// All documents that are re-rendered, by name.
+    pub fn document_names(&self) -> Vec<String> {
+        self.names("documents", &self.registry.documents)
+    }
+
+    /// File name and text of a document's layout.
+    pub fn document(&self, name: &str) -> Result<(String, String), LoadError> {
+        self.text("documents", &self.registry.documents, name)
+    }
+
+    /// The title of a document; `None` if its file cannot be read.
+    pub fn document_title(&self, name: &str) -> Option<String> {
+        self.title_in("documents", &self.registry.documents, name)
+    }
+
     /// The title of a scenario; `None` if its file cannot be read.
     pub fn title(&self, name: &str) -> Option<String> {
-        let (file, text) = self.text("scenarios", &self.registry.scenarios, name).ok()?;
+        self.title_in("scenarios", &self.registry.scenarios, name)
+    }
+
+    /// All studies by name.
+    pub fn study_names(&self) -> Vec<String> {
+        self.names("studies", &self.registry.studies)
+    }
+
+    /// The title of a study; `None` if its file cannot be read.
+    pub fn study_title(&self, name: &str) -> Option<String> {
+        self.title_in("studies", &self.registry.studies, name)
+    }
+
+    /// Loads a study by name or path.
+    pub fn study(&self, name_or_path: &str) -> Result<Study, LoadError> {
+        let (name, file, text) = if name_or_path.ends_with(".toml") {
+            let path = Path::new(name_or_path);
+            let name = path.file_stem().and_then(|s| s.to_str()).unwrap_or("study");
+            (name.to_string(), name_or_path.to_string(), read(path)?)
+        } else {
+            let (file, text) = self.text("studies", &self.registry.studies, name_or_path)?;
+            (name_or_path.to_string(), file, text)
+        };
+        let doc = Doc::parse(&file, &text, "").map_err(LoadError::Data)?;
+        Study::read(&name, &doc, self.registry).map_err(LoadError::Data)
+    }
+
+    fn title_in(&self, folder: &str, builtin: &[Builtin], name: &str) -> Option<String> {
+        let (file, text) = self.text(folder, builtin, name).ok()?;
         let doc = Doc::parse(&file, &text, "").ok()?;
         match &doc.get("title")?.value {
             crate::doc::Value::One(title) => Some(title.clone()),
@@ -98,9 +143,10 @@ impl Library {
     ) -> Result<(String, String), LoadError> {
         let names = self.names(folder, builtin);
         if !names.iter().any(|n| n == name) {
-            let kind = folder.trim_end_matches('s');
+            let kind = if folder == "studies" { "study" } else { folder.trim_end_matches('s') };
             let hint = match nearest(name, names.iter().map(String::as_str)) {
                 Some(near) => format!("; did you mean `{near}`?"),
+                None if names.is_empty() => "; there are none".to_string(),
                 None => format!("; there are: {}", names.join(", ")),
             };
             return Err(LoadError::Usage(format!("no {kind} `{name}`{hint}")));

@@ -209,6 +209,8 @@ pub struct Outcome {
     pub canary: (u64, u64),
     /// Virtual time at the end.
     pub virtual_ns: Time,
+    /// Virtual time under load; what a study divides counts by.
+    pub load_ns: Time,
     /// Digest entries.
     pub events: u64,
     /// Polls of tasks.
@@ -229,6 +231,8 @@ pub struct Outcome {
     pub fired: Vec<Fired>,
     /// Operations that clients asked for, in order, if the run was to write them down.
     pub asked: Vec<Op>,
+    /// Kinds of work that the profile charged.
+    pub charged: Vec<&'static str>,
     /// The trace, if one was asked for.
     pub trace: Vec<Line>,
     /// Moments on disks that a trigger can wait for, if the whole trace was asked for: from when a delay

@@ -9,9 +9,10 @@ use std::time::Duration;
 
 use host::Work;
 use host::settings::{Setting, Settings, Word};
-use host::unit::{Quantiles, Rate, Size, Span, nanos};
+use host::unit::{Quantiles, Rate, Ratio, Size, Span, nanos};
 
-use crate::doc::{Reader, Value};
+use crate::doc::{Item, Reader, Value};
+use crate::model::memory::{Collector, MemoryLaw};
 
 // The defaults are the least allowed values and are never in force: a profile that leaves a constant out is
 // refused.
@@ -58,10 +59,56 @@ host::settings! {
         clock_drift_ppm: u64 = "0", "0..100000";
         /// Offset of each host's wall clock from true time, at most.
         clock_offset: Duration = "0ns", "0ns..1h";
+        /// Who frees what a process drops: the program itself, or a collector.
+        memory_collector: Word = "none", "none|dotnet_server|v8";
+        /// What a process may hold before the system ends it.
+        memory_limit: Size = "1MiB", "1MiB..1024TiB";
+        /// What a collected heap may hold; beyond it .NET refuses and V8 ends.
+        memory_heap_limit: Size = "1MiB", "1MiB..1024TiB";
+        /// The largest object.
+        memory_object_max: Size = "1MiB", "1MiB..1024TiB";
+        /// What the runtime holds from the start.
+        memory_baseline: Size = "0B", "0B..1TiB";
+        /// From this size on only a full collection frees an object.
+        memory_large_object: Size = "1B", "1B..1TiB";
+        /// Small objects allocated between two collections of the young generation.
+        memory_young: Size = "64KiB", "64KiB..1TiB";
+        /// How long one of those stops every thread.
+        memory_young_pause: Duration = "0ns", "0ns..1h";
+        /// The share of the heap's limit at which a full collection begins by itself.
+        memory_collect_at: Ratio = "1%", "1%..100%";
+        /// How long a full collection stops every thread at least.
+        memory_pause_base: Duration = "0ns", "0ns..1h";
+        /// And how long for each 1,000,000 live bytes.
+        memory_pause_per_live_mb: Duration = "0ns", "0ns..1h";
+        /// And how long for each 1,000,000 bytes of large objects, dead ones included.
+        memory_pause_per_large_mb: Duration = "0ns", "0ns..1h";
     }
 }
 
 impl Hardware {
+    /// The law of a process's memory.
+    pub fn memory(&self) -> MemoryLaw {
+        MemoryLaw {
+            collector: match self.memory_collector.0 {
+                "dotnet_server" => Collector::DotnetServer,
+                "v8" => Collector::V8,
+                _ => Collector::None,
+            },
+            limit: self.memory_limit.0,
+            heap_limit: self.memory_heap_limit.0,
+            object_max: self.memory_object_max.0,
+            baseline: self.memory_baseline.0,
+            large_object: self.memory_large_object.0,
+            young: self.memory_young.0,
+            young_pause_ns: nanos(self.memory_young_pause),
+            collect_at: self.memory_collect_at,
+            pause_base_ns: nanos(self.memory_pause_base),
+            pause_per_live_mb_ns: nanos(self.memory_pause_per_live_mb),
+            pause_per_large_mb_ns: nanos(self.memory_pause_per_large_mb),
+        }
+    }
+
     /// Links and disks take their median every time.
     pub fn calm(&mut self) {
         for spread in [&mut self.link_latency, &mut self.disk_sync] {
@@ -79,11 +126,33 @@ pub struct Price {
     pub per_mb_ns: u64,
 }
 
+/// A constant as a profile has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Constant {
+    /// Its key below `profile`: `disk_sync`, `cost.snapshot_serialize.base`.
+    pub name: String,
+    /// As written.
+    pub value: String,
+    /// The rows of documents that it was fitted on.
+    pub fitted_on: Vec<String>,
+    /// `file:line:column`, or `--set`.
+    pub place: String,
+}
+
+impl Constant {
+    /// The kind of work whose price it is part of.
+    pub fn price_of(&self) -> Option<&str> {
+        self.name.strip_prefix("cost.")?.rsplit_once('.').map(|(kind, _)| kind)
+    }
+}
+
 /// A machine: constants and prices.
 #[derive(Clone, Debug, Default)]
 pub struct Profile {
     /// The constants.
     pub hardware: Hardware,
+    /// Every constant that was written.
+    pub constants: Vec<Constant>,
     prices: BTreeMap<String, Price>,
 }
 
@@ -122,31 +191,42 @@ impl Profile {
             prices.insert(kind, price);
         }
         reader.accept_below("profile.claims");
-        for constant in constants(reader) {
-            provenance(reader, &constant);
-        }
-        Profile { hardware, prices }
+        let written = written(reader);
+        let constants = written.iter().map(|path| provenance(reader, path)).collect();
+        Profile { hardware, constants, prices }
     }
 }
 
 /// The paths below which a `value` was written.
-fn constants(reader: &Reader<'_>) -> Vec<String> {
+fn written(reader: &Reader<'_>) -> Vec<String> {
     let below = reader.doc.keys().filter(|k| k.starts_with("profile."));
     below.filter_map(|k| k.strip_suffix(".value")).map(str::to_string).collect()
 }
 
 /// A constant that comes from a file says what it means and where it is from.
-fn provenance(reader: &mut Reader<'_>, constant: &str) {
-    let from_file =
-        reader.doc.get(&format!("{constant}.value")).is_some_and(|i| i.place != "--set");
+fn provenance(reader: &mut Reader<'_>, path: &str) -> Constant {
+    let item = reader.doc.get(&format!("{path}.value")).cloned();
+    let from_file = item.as_ref().is_some_and(|i| i.place != "--set");
     for name in ["about", "origin"] {
-        if reader.one(constant, name).is_none() && from_file {
-            reader.problem(constant, format!("a constant needs `{name}`"));
+        if reader.one(path, name).is_none() && from_file {
+            reader.problem(path, format!("a constant needs `{name}`"));
         }
     }
-    let key = reader.expect(constant, "fitted_on");
-    if from_file && !matches!(reader.doc.get(&key).map(|i| &i.value), Some(Value::Many(_))) {
-        reader
-            .problem(constant, "a constant needs `fitted_on = [rows]`, empty if it is not fitted");
-    }
+    let key = reader.expect(path, "fitted_on");
+    let fitted_on = match reader.doc.get(&key).map(|i| i.value.clone()) {
+        Some(Value::Many(rows)) => rows,
+        _ if from_file => {
+            let why = "a constant needs `fitted_on = [rows]`, empty if it is not fitted";
+            reader.problem(path, why);
+            Vec::new()
+        }
+        _ => Vec::new(),
+    };
+    let name = path.strip_prefix("profile.").unwrap_or(path).to_string();
+    let (value, place) = match item {
+        Some(Item { value: Value::One(value), place }) => (value, place),
+        Some(Item { place, .. }) => (String::new(), place),
+        None => (String::new(), String::new()),
+    };
+    Constant { name, value, fitted_on, place }
 }

@@ -175,11 +175,15 @@ pub struct Registry {
     pub checks: Vec<CheckWord>,
     /// Scenarios that were compiled in.
     pub scenarios: Vec<Builtin>,
+    /// Studies that were compiled in.
+    pub studies: Vec<Builtin>,
     /// Profiles that were compiled in.
     pub profiles: Vec<Builtin>,
+    /// Layouts of documents that were compiled in.
+    pub documents: Vec<Builtin>,
     /// What is measured: (name, meaning).
     pub measures: Vec<(&'static str, &'static str)>,
-    /// The folder that has `scenarios/` and `profiles/`, below the project's; empty: `sim`.
+    /// The folder that has `scenarios/`, `studies/` and `profiles/`, below the project's; empty: `sim`.
     pub home: &'static str,
     /// How the program is started from the project's folder; empty: `cargo tank`.
     pub program: &'static str,

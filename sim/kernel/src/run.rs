@@ -18,7 +18,7 @@ use tokio_real::runtime::{Builder, RngSeed};
 
 use crate::Time;
 use crate::branch::Branch;
-use crate::check::{Measure, Unit};
+use crate::check::{Instants, Measure, Unit};
 use crate::draw::Draws;
 use crate::engine::{Engine, PlanLine, Report, Setup};
 use crate::history::{History, Trace, Watch};
@@ -304,6 +304,9 @@ fn judge(
     canary: (u64, u64),
 ) -> Result<Outcome, String> {
     let virtual_ns = world.now();
+    let Instants { load_began, load_ended, .. } = world.instants;
+    let load_ns =
+        load_began.map_or(0, |began| load_ended.unwrap_or(virtual_ns).saturating_sub(began));
     let measures = measured(&world, &history);
     let undecided = history.conclude(&world);
     let shown = symptoms(scenario, &history, &measures)?;
@@ -334,6 +337,7 @@ fn judge(
         checkpoints: world.digest.checkpoints().to_vec(),
         canary,
         virtual_ns,
+        load_ns,
         events: world.digest.entries(),
         polls: world.polls,
         poll_tax_ppm: world.polls * POLL_NS * 1_000_000 / virtual_ns.max(1),
@@ -346,6 +350,7 @@ fn judge(
         violations: history.violations,
         asked: history.asked,
         undecided,
+        charged: world.charged.into_iter().collect(),
         trace: history.trace,
         moments,
         reached_at: history.reached_at,

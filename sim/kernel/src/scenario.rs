@@ -2,6 +2,7 @@
 //! registry and every value against its allowed range, and remembers where each value came from.
 //! All problems of a file are reported at once, each with its place.
 
+pub mod sibling;
 mod storm;
 
 use std::collections::BTreeMap;
@@ -12,6 +13,7 @@ use host::settings::{Field, Text, nearest};
 use host::unit::{Ratio, Size, parse_duration, parse_size};
 
 use crate::check::{Measure, Unit};
+use crate::claims::Claims;
 use crate::doc::{Doc, Effective, Problem, Reader, Value};
 use crate::draw::Draws;
 use crate::model::atlas::Atlas;
@@ -234,6 +236,8 @@ pub struct Scenario {
     pub ci: Budget,
     /// Bounds.
     pub limits: Limits,
+    /// Rows of documents that it stands for.
+    pub claims: Claims,
     /// Every value in force and its origin.
     pub effective: Vec<Effective>,
 }
@@ -268,6 +272,7 @@ impl Scenario {
         });
         let ci = r.settings("ci", "");
         let limits = r.settings("limits", "");
+        let claims = Claims::read(r, registry);
         r.finish();
         if !reader.problems.is_empty() {
             return Err(reader.problems);
@@ -289,6 +294,7 @@ impl Scenario {
             atlas,
             ci,
             limits,
+            claims,
             effective: reader.effective,
         })
     }

@@ -112,6 +112,14 @@ impl Client {
         Urges::of(urges.all())
     }
 
+    /// Completes with the next event, from now on, that has one of these words. A client that is on no
+    /// node's side of a connection can wait so for what nodes and their machines record.
+    pub fn event(&self, words: &'static [&'static str]) -> impl Future<Output = ()> + Send + use<> {
+        let shared = self.shared.clone();
+        let place = shared.history().awaited.begin(words);
+        std::future::poll_fn(move |cx| shared.history().awaited.poll(place, cx))
+    }
+
     /// Records a request.
     pub fn invoked(&self, op: u64, kind: &'static str, key: &str, value: u64) {
         let key = key.to_string();

@@ -43,6 +43,7 @@ fn main() -> ExitCode {
         faults: faults::words(),
         checks,
         scenarios: SCENARIOS.to_vec(),
+        studies: Vec::new(),
         profiles: vec![("ssd_lan", include_str!("../../../profiles/ssd_lan.toml"))],
         measures: checks::measures(),
         home: "sim/examples/primary_backup",

@@ -1,6 +1,6 @@
 //! The laws of the simulated machine, one resource a file: who gets a core or a device and for how
 //! long, when a frame arrives, what a write costs, what a disk still holds after the power fails,
-//! and what a clock shows.
+//! what a clock shows, and what a process holds in memory.
 //!
 //! Everything here is a pure value that is told the time and handed its draws: nothing waits,
 //! nothing asks a random generator, nothing knows the executor. So each law is tested by properties
@@ -8,9 +8,6 @@
 //! arithmetic is on integers (nanoseconds, bytes, parts per million), because floating point
 //! differs between machines. Time and truth are apart: `disk` says how long a sync takes, `files`
 //! says what it saved.
-//!
-//! Memory and its collectors are a law of their own that comes later; a pause already has its lever
-//! here, `share::Share::freeze`.
 
 pub mod atlas;
 pub mod clock;
@@ -34,6 +31,8 @@ mod tests_disk;
 mod tests_files;
 #[cfg(test)]
 mod tests_link;
+#[cfg(test)]
+mod tests_memory;
 #[cfg(test)]
 mod tests_power;
 #[cfg(test)]

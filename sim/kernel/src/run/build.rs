@@ -15,7 +15,7 @@ use crate::model::clock::HostClock;
 use crate::model::disk::{Cache, DiskLaw};
 use crate::model::files::Files;
 use crate::model::link::LinkLaw;
-use crate::model::memory::Heap;
+use crate::model::memory::{Heap, MemoryLaw};
 use crate::model::share::Share;
 use crate::profile::Hardware;
 use crate::scenario::Scenario;
@@ -98,7 +98,8 @@ fn machine(
         clock,
         files: Files::new(hw.disk_capacity),
         cache: Cache::new(law),
-        heap: Heap::default(),
+        heap: Heap::new(if is_node { hw.memory() } else { MemoryLaw::FREE }),
+        collecting: None,
         written: Default::default(),
         writeback_armed: false,
         open_files: std::collections::BTreeMap::new(),

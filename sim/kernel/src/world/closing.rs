@@ -35,14 +35,22 @@ impl World {
                     return;
                 }
                 e.queue.push_back((None, Item::Fin));
+                let over = e.reader_gone;
                 self.flush(end);
+                if over {
+                    self.haunts(end);
+                }
             }
             Close::Reader => {
                 let e = &mut self.net.ends[end];
                 e.reader_gone = true;
                 let bytes: u64 = e.inbox.drain(..).map(|f| f.len()).sum();
+                let over = e.writer_gone;
                 self.queue_bytes -= bytes;
                 self.taken(end, bytes);
+                if over {
+                    self.haunts(end);
+                }
             }
             Close::Abort => {
                 let whole = self.net.ends[end].broken.is_none();
@@ -78,6 +86,7 @@ impl World {
 
     /// Nothing more goes in or out of this end; everybody who waits on it learns why.
     pub(super) fn break_end(&mut self, end: usize, kind: ErrorKind) {
+        self.haunts(end);
         let e = &mut self.net.ends[end];
         e.broken = Some(kind);
         e.readable = 0;

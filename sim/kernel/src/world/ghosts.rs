@@ -5,6 +5,10 @@
 //! the early data of TCP Fast Open or TLS 1.3. The listener accepts somebody whom it heard before. What it
 //! answers meets nobody and is reset; the ghost has said all it has to say and closes in order.
 //!
+//! Only a connection that ended unanswered has a ghost. Whoever repeats a request does so for want of its
+//! answer; a copy of an answered one would do again what its client was told had surely not been done, and
+//! no protocol over streams withstands that.
+//!
 //! Left out: ghosts of what listeners send, ghosts of ghosts. Source: RFC 7413 section 6.3, RFC 8446
 //! section 8.
 
@@ -13,6 +17,7 @@ use host::{Chunks, Class, Style};
 
 use super::net::Item;
 use super::{Due, World};
+use crate::Time;
 use crate::draw::mix;
 use crate::world::strain::What;
 
@@ -23,27 +28,47 @@ const FRAMES_MAX: usize = 64;
 pub(super) struct Echo {
     port: u16,
     frames: Vec<(Class, Chunks)>,
+    line: usize,
+    /// How long after the end of the connection it comes.
+    after: Time,
+    /// The connection has ended, unanswered.
+    due: bool,
 }
 
 impl World {
-    /// A stream was dialled: whether it will have a ghost, its two hosts and its number decide.
+    /// A stream was dialled: whether it may have a ghost, its two hosts and its number decide.
     pub(super) fn may_echo(&mut self, end: usize, port: u16) {
-        let (e, now) = (&self.net.ends[end], self.now());
+        let e = &self.net.ends[end];
         let (key, number) = (self.links.index(e.host, e.peer_host), e.number);
         let who = self.link_identity(e.host, e.peer_host);
         for trick in self.links.tricks[key].all().collect::<Vec<_>>() {
             let What::Duplicate { share, within_ns } = trick.what else { continue };
             let mut rng = self.draws.stream("frames_duplicated", mix(trick.key, who), number);
             if rng.chance(share.0) && self.net.ends[end].echo.is_none() {
-                let frames = Vec::new();
-                self.net.ends[end].echo = Some(Box::new(Echo { port, frames }));
-                let at = now + 1 + rng.below(within_ns.max(1));
-                self.schedule(at, Due::Echo { end, line: trick.line });
+                let after = 1 + rng.below(within_ns.max(1));
+                let (line, frames) = (trick.line, Vec::new());
+                let echo = Echo { port, frames, line, after, due: false };
+                self.net.ends[end].echo = Some(Box::new(echo));
             }
         }
     }
 
-    /// A connection that will have a ghost sends.
+    /// The dialler of a connection that may have a ghost gets an answer: it will have none.
+    pub(super) fn answered(&mut self, end: usize) {
+        self.net.ends[end].echo.take_if(|echo| !echo.due);
+    }
+
+    /// A connection is over at its dialler's end: what was not answered may come again from now on.
+    pub(super) fn haunts(&mut self, end: usize) {
+        let now = self.now();
+        let Some(echo) = &mut self.net.ends[end].echo else { return };
+        if !std::mem::replace(&mut echo.due, true) {
+            let (at, line) = (now + echo.after, echo.line);
+            self.schedule(at, Due::Echo { end, line });
+        }
+    }
+
+    /// A connection that may have a ghost sends.
     pub(super) fn remember(&mut self, end: usize, item: &Item) {
         if let (Some(echo), Item::Frame(class, frame)) = (&mut self.net.ends[end].echo, item)
             && echo.frames.len() < FRAMES_MAX

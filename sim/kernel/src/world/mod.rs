@@ -6,7 +6,7 @@
 //! boot, in one sweep over those slots: that is the whole of "old handles do nothing".
 //!
 //! The laws of each resource are in `model`; the files beside this one apply them: `net`, `storage`,
-//! `process` (threads, boots, crashes), `power` (its loss), `strain` (what faults put on links, devices,
+//! `process` (threads, boots, crashes), `power` (its loss), `memory` (its collector), `strain` (what faults put on links, devices,
 //! disks, cores and clocks).
 
 mod closing;
@@ -26,8 +26,8 @@ mod storage;
 mod strain;
 
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
 use std::collections::BinaryHeap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::task::Waker;
 
 use host::Members;
@@ -49,6 +49,7 @@ use crate::model::overlaps::Overlaps;
 use crate::model::share::Share;
 use crate::profile::Profile;
 
+pub(crate) use memory::Collecting;
 pub(crate) use moments::{Moment, Moments};
 pub(crate) use net::{Item, Links, NetState};
 pub(crate) use power::Tearing;
@@ -102,6 +103,8 @@ pub(crate) enum Due {
     FaultAgain { line: usize, number: u64 },
     /// A line of the plan ends.
     FaultEnd { line: usize },
+    /// A collection may be over.
+    Collected { host: usize, boot: u32 },
     /// A thread's core is no longer somebody else's.
     CoreBack { host: usize, boot: u32, thread: u32 },
     /// The next step of the run's phases may be due.
@@ -163,7 +166,8 @@ pub(crate) struct Host {
     pub stopping: bool,
     pub stopped_by: usize,
     pub stop_waiters: Vec<Ticket>,
-    /// When this boot last got an error from a fault, and when a fault made a task of it panic.
+    /// When this boot last got an error from a fault or was refused memory, and when a fault made a task of
+    /// it panic.
     pub erred_at: Option<Time>,
     pub doomed_at: Option<Time>,
     /// This boot has read what a fault harmed and nobody had mended.
@@ -180,11 +184,13 @@ pub(crate) struct Host {
     pub files: Files,
     pub cache: Cache,
     pub heap: Heap,
+    /// The world of its process has stopped for a collection.
+    pub collecting: Option<Collecting>,
     /// Bytes that were written, by class.
     pub written: BTreeMap<&'static str, u64>,
     pub writeback_armed: bool,
     pub open_files: BTreeMap<u64, u64>,
-    pub warm: std::collections::BTreeSet<u64>,
+    pub warm: BTreeSet<u64>,
     pub device: usize,
     pub weather: Weather,
     pub node: NodeHandle,
@@ -196,6 +202,11 @@ impl Host {
     /// read can find.
     pub(crate) fn may_refuse(&self) -> bool {
         self.met_harm || self.strain.disk.gone
+    }
+
+    /// Whether nothing of its process runs: a fault has paused it, or its collector is at work.
+    pub(crate) fn stands_still(&self) -> bool {
+        self.paused_at.is_some() || self.collecting.is_some()
     }
 }
 
@@ -263,6 +274,8 @@ pub struct World {
     /// Nodes that ended by themselves and were started again, and that stayed down, over a fault.
     pub(crate) nodes_excused: u64,
     pub(crate) nodes_refused: u64,
+    /// Kinds of work that had a price.
+    pub(crate) charged: BTreeSet<&'static str>,
     /// Clients that are not done.
     pub(crate) clients_left: usize,
     next_job: u64,
@@ -327,6 +340,7 @@ impl World {
             device_syncs: 0,
             nodes_excused: 0,
             nodes_refused: 0,
+            charged: BTreeSet::new(),
             clients_left: 0,
             next_job: 0,
             later: BTreeMap::new(),

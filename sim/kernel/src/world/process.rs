@@ -1,6 +1,7 @@
 //! Threads, tasks, boots and deaths.
 //!
-//! A task may be polled while its boot lives, its host is not paused and no other task holds its thread.
+//! A task may be polled while its boot lives, its host does not stand still and no other task holds its
+//! thread.
 //! `Thread::run` holds the thread from its submission until its job has run, and meanwhile competes for the
 //! host's cores in quanta; `Thread::block` holds it without a core, for as long as what it waits for takes.
 //! A crash ends the process and keeps the page cache; what a power loss keeps, `power` says.
@@ -14,7 +15,6 @@ use std::sync::{Arc, Mutex};
 use super::{Due, Waits, World};
 use crate::Time;
 use crate::event::KernelEvent;
-use crate::model::memory::Heap;
 
 /// A task that is polled more often than this within a virtual second wakes itself.
 const LIVELOCK_POLLS: u64 = 1_000_000;
@@ -106,9 +106,10 @@ impl World {
             task.waker = Some(waker.clone());
         }
         let host = &mut self.hosts[task.host];
+        let still = host.stands_still();
         let thread = &mut host.threads[task.thread as usize];
         let held = thread.held.is_some_and(|(holder, _)| holder != id);
-        if host.paused_at.is_some() || held {
+        if still || held {
             if host.paused_at.is_some() {
                 self.effects[host.paused_by] += u64::from(!task.gated);
             }
@@ -191,6 +192,7 @@ impl World {
         if demand == 0 {
             return self.ready(host, Ok(Done::Unit));
         }
+        self.charged.insert(work.kind);
         self.hold_thread(host, thread);
         let ticket = self.slot(host, Waits::Hold(thread));
         let now = self.now();
@@ -323,8 +325,9 @@ impl World {
         machine.stop_waiters.clear();
         machine.threads.clear();
         machine.open_files.clear();
-        machine.heap = Heap::default();
         machine.cpu.drop_keys(now, |_| true);
+        self.forget_memory(host);
+        let machine = &mut self.hosts[host];
         let device = machine.device;
         self.drop_device_jobs(device, host);
         ids.len() as u64
@@ -349,6 +352,17 @@ impl World {
         let machine = &mut self.hosts[host];
         let Some(since) = machine.paused_at.take() else { return };
         machine.cpu.thaw(now);
+        self.prolong_collection(host, since);
+        self.go_on(host);
+        self.outbox.push((host, KernelEvent::Resumed { ns: now - since }));
+    }
+
+    /// What stood still may run again, unless something else keeps it.
+    pub(super) fn go_on(&mut self, host: usize) {
+        let machine = &mut self.hosts[host];
+        if machine.stands_still() {
+            return;
+        }
         machine.cpu_armed = None;
         let threads = machine.threads.len();
         for thread in 0..threads {
@@ -359,7 +373,6 @@ impl World {
             }
         }
         self.pump_cpu(host);
-        self.outbox.push((host, KernelEvent::Resumed { ns: now - since }));
     }
 
     /// The task that holds a thread may have been woken while the host was paused.

@@ -53,6 +53,10 @@ impl World {
                 }
             }
             Item::Frame(_, frame) => {
+                if e.echo.is_some() {
+                    self.answered(end);
+                }
+                let e = &mut self.net.ends[end];
                 if e.reader_gone {
                     return self.taken(end, bytes);
                 }

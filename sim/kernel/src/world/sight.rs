@@ -4,7 +4,8 @@
 //! wait for in the words of the verdict `deadlock`; a file's durable bytes are those that every power loss
 //! would leave; its dirty bytes are those that the device has not got.
 //!
-//! Left out: bytes inside files, frames under way, and what a node keeps in memory beyond what it said.
+//! Left out: bytes inside files, frames under way, and what a node keeps in memory beyond what it said
+//! and what it claimed.
 
 use std::collections::BTreeMap;
 
@@ -32,7 +33,7 @@ pub struct HostSight {
     pub name: String,
     /// How many boots it had; of clients always 1.
     pub boots: u32,
-    /// `up`, `paused`, `down`, `dark` (no power) or `refuses`.
+    /// `up`, `paused`, `collecting`, `down`, `dark` (no power) or `refuses`.
     pub state: &'static str,
     /// Its monotonic clock in nanoseconds, and by how much its wall clock is off true time.
     pub clock: (u64, i64),
@@ -43,6 +44,10 @@ pub struct HostSight {
     pub files: Vec<(String, u64, u64, u64)>,
     /// Open connections by peer: (peer, how many, bytes not yet taken at the other end, frames that wait).
     pub connections: Vec<(String, u64, u64, u64)>,
+    /// Bytes of memory: live, garbage, the most that was held, the runtime's own among them.
+    pub memory: (u64, u64, u64),
+    /// What is claimed: (what, bytes, how many claims).
+    pub claims: Vec<(String, u64, u64)>,
     /// What its node said last in each word: (source, word, when, as the event reads).
     pub said: Vec<(String, String, Time, String)>,
 }
@@ -80,6 +85,7 @@ impl World {
             m if !m.powered => "dark",
             m if !m.live => "down",
             m if m.paused_at.is_some() => "paused",
+            m if m.collecting.is_some() => "collecting",
             _ => "up",
         };
         let mut tasks: BTreeMap<(String, String, String), u64> = BTreeMap::new();
@@ -105,6 +111,10 @@ impl World {
             tasks: tasks.into_iter().map(|((a, b, c), n)| (a, b, c, n)).collect(),
             files: files.collect(),
             connections: self.connections(host),
+            memory: (machine.heap.live(), machine.heap.garbage(), machine.heap.peak()),
+            claims: (machine.heap.claimed().into_iter())
+                .map(|(what, (bytes, count))| (what.to_string(), bytes, count))
+                .collect(),
             said: here
                 .map(|((_, source, word), (at, text))| {
                     (source.to_string(), word.to_string(), *at, text.clone())

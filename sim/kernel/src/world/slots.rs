@@ -26,6 +26,7 @@ pub(crate) enum Waits {
     Block(u32),
     Stop,
     Join(u64),
+    Collection,
 }
 
 pub(super) enum SlotState {
@@ -80,6 +81,7 @@ impl World {
             Waits::Disk => "the disk".into(),
             Waits::Dial => "a connection".into(),
             Waits::Accept => "somebody to connect".into(),
+            Waits::Collection => "the collection it asked for".into(),
             Waits::Stop => "being asked to stop".into(),
         }
     }

@@ -32,7 +32,7 @@ impl World {
     pub(crate) fn return_cores(&mut self, host: usize, line: usize) {
         self.hosts[host].strain.steals.take(line);
         self.set_core_speed(host);
-        if self.hosts[host].strain.steals.is_empty() && self.hosts[host].paused_at.is_none() {
+        if self.hosts[host].strain.steals.is_empty() && !self.hosts[host].stands_still() {
             for thread in 0..self.hosts[host].threads.len() {
                 self.wake_gated(host, thread as u32);
             }
@@ -77,7 +77,7 @@ impl World {
     pub(crate) fn core_back(&mut self, host: usize, boot: u32, thread: u32) {
         let machine = &self.hosts[host];
         let there = machine.boot == boot && (thread as usize) < machine.threads.len();
-        if there && machine.paused_at.is_none() {
+        if there && !machine.stands_still() {
             self.wake_gated(host, thread);
         }
     }

@@ -1,0 +1,62 @@
+//! The node: a log from before if this is its first boot, then consensus until it ends.
+
+use std::io;
+
+use bytes::Bytes;
+use host::{Chunks, Host, Members};
+use raft_driver::{Image, StateMachine};
+
+use crate::config::{Config, Part};
+use crate::event::ElectorEvent;
+
+/// The only Raft group.
+const GROUP: u32 = 1;
+
+/// Runs a node until it is stopped or its disk fails; called at each boot.
+pub async fn run(host: Host, config: Config, members: Members) -> io::Result<()> {
+    let invalid = |why: String| io::Error::new(io::ErrorKind::InvalidInput, why);
+    config.validate().map_err(invalid)?;
+    match config.part(members.me, members.all.len() as u64) {
+        Part::Absent => {
+            host.emit(ElectorEvent::Absent);
+            host.stopping().await;
+            return Ok(());
+        }
+        Part::Voter { entries, outvoted } => {
+            let first = raft_driver::prior::write(&host, &config.raft, &members, GROUP, entries);
+            match (first.await?, outvoted) {
+                (true, true) => host.emit(ElectorEvent::LogShort { entries }),
+                (true, false) => host.emit(ElectorEvent::LogGiven { entries }),
+                (false, _) => {}
+            }
+        }
+    }
+    let machine = |_| -> Box<dyn StateMachine> { Box::new(Nothing) };
+    let raft = raft_driver::start(&host, &config.raft, &members, &[GROUP], machine).await?;
+    raft.ended().await
+}
+
+/// The state machine: it has no state.
+struct Nothing;
+
+impl StateMachine for Nothing {
+    fn apply(&mut self, _: u64, _: u64, _: &Bytes, _: &Bytes) -> Bytes {
+        Bytes::new()
+    }
+
+    fn snapshot(&self) -> Image {
+        Image::new()
+    }
+
+    fn restore(&mut self, _: Chunks) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn state_hash(&self) -> u64 {
+        0
+    }
+
+    fn size(&self) -> u64 {
+        0
+    }
+}
