@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use host::{Chunks, Claim, Host, OpenMode, Thread, Work};
+use host::{Chunks, Claim, Host, Thread, Work};
 use raft::eraftpb::{ConfState, Entry};
 use tokio::sync::Notify;
 
@@ -20,7 +20,8 @@ use crate::event::RaftEvent;
 use crate::log::Mark;
 use crate::mailbox::Mailbox;
 use crate::members::is_change;
-use crate::snapshot::file::{self, Image, path};
+use crate::snapshot::file::Image;
+use crate::snapshot::read::{Link, read};
 use crate::snapshot::take::TakeJob;
 use crate::{Applied, ProposeError};
 
@@ -35,6 +36,18 @@ pub trait StateMachine: Send {
     fn snapshot(&self) -> Image;
     /// Replaces the state by one that `snapshot` once returned.
     fn restore(&mut self, image: Chunks) -> io::Result<()>;
+    /// What changed since the entry at index `since` was applied, sharing large values; `None` if that
+    /// is not known, and only the whole state will do.
+    fn delta(&self, since: u64) -> Option<Image> {
+        let _ = since;
+        None
+    }
+    /// Carries the state to that in which `delta` was asked, from one in which its `since` was applied
+    /// and nothing after it.
+    fn patch(&mut self, delta: Chunks) -> io::Result<()> {
+        drop(delta);
+        Err(io::ErrorKind::Unsupported.into())
+    }
     /// A number that equal states share.
     fn state_hash(&self) -> u64;
     /// Bytes that a snapshot will serialise.
@@ -79,6 +92,8 @@ pub(crate) struct Replica {
     pub(crate) writing: bool,
     /// The index at which the next one is due.
     pub(crate) next_snapshot: u64,
+    /// The files of the newest snapshot, oldest first.
+    pub(crate) links: Vec<Link>,
     /// The memory that a peer's snapshot takes until it is restored, if it is in one piece.
     pub(crate) piece: Option<Claim>,
 }
@@ -91,8 +106,18 @@ impl Replica {
         conf: ConfState,
         next_snapshot: u64,
     ) -> Replica {
-        let (snapshotting, writing, piece) = (false, false, None);
-        Replica { machine, mark, conf, snapshotting, writing, next_snapshot, piece }
+        let (snapshotting, writing, links, piece) = (false, false, Vec::new(), None);
+        Replica { machine, mark, conf, snapshotting, writing, next_snapshot, links, piece }
+    }
+
+    /// A snapshot has its file. It is none of ours if a peer's came meanwhile.
+    pub(crate) fn linked(&mut self, since: u64, link: Link) {
+        let last = self.links.last().map_or(0, |link| link.index);
+        if since == 0 && link.index >= last {
+            self.links = vec![link];
+        } else if since > 0 && since == last {
+            self.links.push(link);
+        }
     }
 
     /// A snapshot begins, unless one is under way.
@@ -294,14 +319,15 @@ impl Applier {
     }
 
     async fn install(&self, group: u32, mark: Mark) -> io::Result<()> {
-        let read = read_file(&self.host, group, mark).await?;
-        let work = Work { kind: "snapshot_restore", bytes: read.data.len() };
+        let mut whole = read(&self.host, group, mark).await?;
+        let work = Work { kind: "snapshot_restore", bytes: whole.bytes() };
         let replica = &self.replicas[&group];
         let restore = || {
             let mut replica = lock(replica);
-            replica.machine.restore(read.data)?;
+            (replica.conf, replica.piece) = (std::mem::take(&mut whole.conf), None);
+            replica.links = std::mem::take(&mut whole.links);
+            whole.restore(&mut *replica.machine)?;
             replica.mark = mark;
-            (replica.conf, replica.piece) = (read.conf, None);
             replica.next_snapshot = self.rhythm.after(mark.index);
             io::Result::Ok(replica.machine.state_hash())
         };
@@ -323,25 +349,12 @@ pub(crate) fn restoring(host: &Host, (group, index): (u32, u64), bytes: u64) -> 
     })
 }
 
-/// Reads and verifies the snapshot at `mark`.
-pub(crate) async fn read_file(host: &Host, group: u32, mark: Mark) -> io::Result<file::Read> {
-    let name = path(group, mark.index);
-    let refuse = |why: &str| {
-        io::Error::new(io::ErrorKind::InvalidData, format!("{name} does not serve: {why}"))
-    };
-    let opened = host.disk().open(&name, OpenMode::Existing).await;
-    let file = opened.map_err(|e| refuse(&e.to_string()))?;
-    let rope = file.read_at(0, file.len().await?).await?;
-    let read = file::decode(&rope).map_err(refuse)?;
-    if read.group != group || read.mark != mark {
-        return Err(refuse("it is of another group or position"));
-    }
-    Ok(read)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::test_arm::TestArm;
+    use std::pin::pin;
+    use std::task::{Context, Waker};
 
     #[test]
     fn snapshots_are_due_at_the_hosts_own_phase() {
@@ -349,5 +362,61 @@ mod tests {
         assert_eq!([0, 29, 30, 129, 130].map(|i| rhythm.after(i)), [30, 30, 130, 130, 230]);
         let equal = Rhythm { every: 100, offset: 0 };
         assert_eq!([0, 99, 100].map(|i| equal.after(i)), [100, 100, 200]);
+    }
+
+    struct Nothing;
+
+    impl StateMachine for Nothing {
+        fn apply(&mut self, _: u64, _: u64, _: &Bytes, _: &Bytes) -> Bytes {
+            Bytes::new()
+        }
+        fn snapshot(&self) -> Image {
+            Image::new()
+        }
+        fn restore(&mut self, _: Chunks) -> io::Result<()> {
+            Ok(())
+        }
+        fn state_hash(&self) -> u64 {
+            0
+        }
+        fn size(&self) -> u64 {
+            0
+        }
+    }
+
+    #[test]
+    fn entries_wait_for_a_snapshot_that_is_written_if_they_are_to() {
+        for waits in [false, true] {
+            let host = TestArm::new().host();
+            let mut replica =
+                Replica::new(Box::new(Nothing), Mark::START, ConfState::default(), 1000);
+            assert!(replica.begin_snapshot());
+            let (replica, written) = (Arc::new(Mutex::new(replica)), Arc::new(Notify::new()));
+            let applier = Applier {
+                thread: host.thread("apply"),
+                host,
+                plants: Plants::default(),
+                replicas: BTreeMap::from([(1, replica.clone())]),
+                rhythm: Rhythm { every: 1000, offset: 0 },
+                jobs: Mailbox::new(),
+                take: Mailbox::new(),
+                inbox: Mailbox::new(),
+                awaited: Arc::default(),
+                written: waits.then(|| written.clone()),
+            };
+            let entries = vec![Entry { index: 1, term: 1, ..Entry::default() }];
+            let (mark, waiters) = (Mark { index: 1, term: 1, chain: 1 }, Vec::new());
+            let job = ApplyJob::Entries { group: 1, entries, mark, conf: None, waiters };
+            assert!(applier.jobs.push(job).is_ok());
+            let mut task = pin!(applier.run());
+            let mut turn = || {
+                let _ = task.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+                lock(&replica).mark.index
+            };
+            assert_eq!(turn(), u64::from(!waits));
+            lock(&replica).writing = false;
+            written.notify_one();
+            assert_eq!(turn(), 1);
+        }
     }
 }

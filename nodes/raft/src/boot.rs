@@ -12,7 +12,7 @@ use raft::eraftpb::ConfState;
 use raft::{RawNode, ReadOnlyOption};
 use tokio::sync::Notify;
 
-use crate::apply::{Applier, Replica, Rhythm, SharedReplica, StateMachine, read_file, restoring};
+use crate::apply::{Applier, Replica, Rhythm, SharedReplica, StateMachine, lock, restoring};
 use crate::config::Config;
 use crate::driver::{Driver, Input, Peer, Plants, Ticks};
 use crate::event::RaftEvent;
@@ -21,6 +21,7 @@ use crate::log::LogStore;
 use crate::mailbox::Mailbox;
 use crate::members::Membership;
 use crate::snapshot::file::path;
+use crate::snapshot::read::read;
 use crate::snapshot::take::{BUFFER, Taker};
 use crate::transport::accept::{self, Accept};
 use crate::transport::cluster_hash;
@@ -66,7 +67,8 @@ pub async fn start(
     let rhythm = rhythm(host, config);
     let plants = plants(host);
     let replicas = replicas(host, config, plants, &recovered.logs, &machines).await?;
-    remove_orphans(host, &recovered.logs).await?;
+    remove_orphans(host, &replicas).await?;
+    let chained = chained(config, &replicas);
     let listener = host.net().listen(&me.peer_addr).await?;
 
     let inbox = Mailbox::new();
@@ -95,6 +97,7 @@ pub async fn start(
         awaited: Arc::default(),
         take: Mailbox::new(),
         replicas,
+        chained,
         ticks: ticks(host, config),
         now: host.clock().now(),
         stop_by: None,
@@ -201,6 +204,8 @@ fn run(
         plants: driver.plants,
         thread: snapshot_thread.clone(),
         whole: config.snapshot_form.0 == "whole",
+        incremental: config.snapshot_kind.0 == "incremental",
+        chained: driver.chained,
         collects: config.collect_after_snapshot.0 == "on",
         written,
         replicas: driver.replicas.clone(),
@@ -305,28 +310,39 @@ async fn replicas(
     for (&group, log) in logs {
         let mark = log.snapshot_mark();
         let mut machine = machines(group);
+        let mut links = Vec::new();
         if mark.index > 0 {
-            let data = read_file(host, group, mark).await?.data;
-            let bytes = if config.restore_form.0 == "whole" { data.len() } else { BUFFER };
+            let whole = read(host, group, mark).await?;
+            let bytes = if config.restore_form.0 == "whole" { whole.bytes() } else { BUFFER };
             let _piece = restoring(host, (group, mark.index), bytes)?;
-            machine.restore(data)?;
+            links.clone_from(&whole.links);
+            whole.restore(&mut *machine)?;
             if let Some(settling) = machine.settle() {
                 settling.await?;
             }
         }
         let mark = if plants.applied_forgotten { log.start() } else { mark };
         let next = rhythm(host, config).after(mark.index);
-        let replica = Replica::new(machine, mark, log.conf().clone(), next);
+        let replica = Replica { links, ..Replica::new(machine, mark, log.conf().clone(), next) };
         out.insert(group, Arc::new(Mutex::new(replica)));
     }
     Ok(out)
 }
 
+/// Whether a snapshot may rest on others: it is to, or one on the disk does.
+fn chained(config: &Config, replicas: &BTreeMap<u32, SharedReplica>) -> bool {
+    let several = |replica: &SharedReplica| lock(replica).links.len() > 1;
+    config.snapshot_kind.0 == "incremental" || replicas.values().any(several)
+}
+
 /// Removes snapshot files that no mark in the log refers to: unfinished ones, and finished ones
 /// that a crash overtook.
-async fn remove_orphans(host: &Host, logs: &BTreeMap<u32, LogStore>) -> io::Result<()> {
-    let marked: BTreeSet<String> =
-        logs.iter().map(|(group, log)| path(*group, log.snapshot_mark().index)).collect();
+async fn remove_orphans(host: &Host, replicas: &BTreeMap<u32, SharedReplica>) -> io::Result<()> {
+    let names = |(group, replica): (&u32, &SharedReplica)| {
+        let links = lock(replica).links.clone();
+        links.into_iter().map(|link| path(*group, link.index)).collect::<Vec<_>>()
+    };
+    let marked: BTreeSet<String> = replicas.iter().flat_map(names).collect();
     let disk = host.disk();
     for name in disk.list("snap/").await? {
         if !marked.contains(&name) {

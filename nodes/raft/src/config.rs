@@ -73,6 +73,9 @@ host::settings! {
         snapshot_every: u64 = "10000", "1..1000000000";
         /// Each node snapshots at its own phase, or all of them at equal log positions.
         snapshot_phase: Word = "own", "own|equal";
+        /// A snapshot holds the whole state, or what changed since the one before it; whole it is then
+        /// only when the changes have come to more than the last whole one.
+        snapshot_kind: Word = "full", "full|incremental";
         /// A snapshot is written from a small buffer, or serialised into one object, in a buffer that
         /// doubles as it fills, before it is written.
         snapshot_form: Word = "streamed", "streamed|whole";

@@ -222,6 +222,8 @@ pub(crate) struct Driver {
     pub(crate) awaited: Arc<AtomicBool>,
     pub(crate) take: Mailbox<TakeJob>,
     pub(crate) replicas: BTreeMap<u32, SharedReplica>,
+    /// A snapshot may rest on others.
+    pub(crate) chained: bool,
     pub(crate) ticks: Ticks,
     /// The clock as this turn read it, after it had taken its inputs.
     pub(crate) now: Mono,
@@ -471,6 +473,7 @@ impl Driver {
             cluster: peer.config.cluster,
             dial_timeout: self.config.dial_timeout,
             stall: self.config.snapshot_stall,
+            chained: self.chained,
             group,
             message,
             inbox: self.inbox.clone(),

@@ -6,7 +6,7 @@
 //! A power loss takes everything that was not synced, files and names alike; the simulator's own
 //! disk draws what survives, which is not the subject here.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io::{self, ErrorKind};
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -44,6 +44,8 @@ struct State {
     claims: BTreeMap<u64, u64>,
     claimed_most: u64,
     collections: u64,
+    /// Frames that the peer has sent.
+    arriving: VecDeque<Chunks>,
     said: Vec<String>,
     synced: Vec<String>,
 }
@@ -96,6 +98,11 @@ impl TestArm {
     pub(crate) fn with_good_syncs(self, count: u64) -> TestArm {
         self.lock().0.good_syncs = count;
         self
+    }
+
+    /// The peer sends these frames, and then nothing.
+    pub(crate) fn receives(&self, frames: &[&Chunks]) {
+        self.lock().0.arriving.extend(frames.iter().map(|frame| (*frame).clone()));
     }
 
     /// No object may be larger than that.
@@ -284,6 +291,11 @@ impl Arm for TestArm {
                 state.collections += 1;
                 Poll::Ready(Ok(Done::Unit))
             }
+            Op::Dial { .. } => Poll::Ready(Ok(Done::Conn(0, "n2".to_string()))),
+            Op::Recv { .. } => match state.arriving.pop_front() {
+                Some(frame) => Poll::Ready(Ok(Done::Frame(Some(frame)))),
+                None => Poll::Pending,
+            },
             Op::Hold { .. } => Poll::Ready(Ok(Done::Unit)),
             Op::Sleep { until } if state.still && until.0 > state.now => Poll::Pending,
             Op::Sleep { until } => {
@@ -339,7 +351,11 @@ impl Arm for TestArm {
         Err(TrySendError::Closed)
     }
 
-    fn close(&self, _: ConnId, _: Close) {}
+    fn close(&self, _: ConnId, how: Close) {
+        if how == Close::Abort {
+            self.lock().0.said.push("aborted".to_string());
+        }
+    }
 
     fn close_file(&self, file: FileId) {
         self.lock().0.open.remove(&file);

@@ -170,6 +170,10 @@ impl Upkeep {
     }
 }
 
+fn not_ours() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, "the snapshot is not one of a store")
+}
+
 /// The state machine.
 pub(crate) struct Machine {
     table: SharedTable,
@@ -201,6 +205,32 @@ impl Machine {
             self.live = Some(self.table.host.memory().claim("table", 0)?);
         }
         Ok(self.live.as_mut())
+    }
+
+    /// Notes what it costs that the whole table has come anew.
+    fn refilled(&mut self) -> io::Result<()> {
+        let shared = self.table.table.clone();
+        let table = shared.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.table.upkeep.as_ref().is_some_and(|upkeep| upkeep.pages.is_some()) {
+            let put = |(key, item): (&Bytes, &Item)| {
+                (table.index, Owed::Fill { key: key.clone(), raw: item.len() })
+            };
+            // All of it, once, however many parts it comes in.
+            self.owed.clear();
+            self.owed.push((table.index, Owed::Afresh));
+            self.owed.extend(table.range(b"", b"").map(put));
+        }
+        if let Some(live) = self.live()? {
+            live.set(0)?;
+            // Each value is an object of its own, however many come at once.
+            let mut size = 0;
+            for (_, item) in table.range(b"", b"") {
+                size += item.len();
+                live.set(size)?;
+            }
+            live.set(table.size())?;
+        }
+        Ok(())
     }
 
     /// Notes what an entry that was applied costs. Returns the length of its value.
@@ -279,35 +309,27 @@ impl StateMachine for Machine {
     }
 
     fn snapshot(&self) -> Image {
-        self.table.lock().image()
+        let mut table = self.table.lock();
+        table.begin_deltas();
+        table.image()
+    }
+
+    fn delta(&self, since: u64) -> Option<Image> {
+        self.table.lock().delta(since)
     }
 
     fn restore(&mut self, image: Chunks) -> io::Result<()> {
-        let shared = self.table.table.clone();
-        let mut table = shared.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut table = self.table.lock();
         let memory = table.memory.take();
-        *table = Table::read(&image, table.plants).ok_or_else(|| {
-            io::Error::new(io::ErrorKind::InvalidData, "the snapshot is not one of a store")
-        })?;
+        *table = Table::read(&image, table.plants).ok_or_else(not_ours)?;
         table.memory = memory;
-        if self.table.upkeep.as_ref().is_some_and(|upkeep| upkeep.pages.is_some()) {
-            let put = |(key, item): (&Bytes, &Item)| {
-                (table.index, Owed::Fill { key: key.clone(), raw: item.len() })
-            };
-            self.owed.push((table.index, Owed::Afresh));
-            self.owed.extend(table.range(b"", b"").map(put));
-        }
-        if let Some(live) = self.live()? {
-            live.set(0)?;
-            // Each value is an object of its own, however many come at once.
-            let mut size = 0;
-            for (_, item) in table.range(b"", b"") {
-                size += item.len();
-                live.set(size)?;
-            }
-            live.set(table.size())?;
-        }
-        Ok(())
+        drop(table);
+        self.refilled()
+    }
+
+    fn patch(&mut self, delta: Chunks) -> io::Result<()> {
+        self.table.lock().patch(&delta).ok_or_else(not_ours)?;
+        self.refilled()
     }
 
     fn state_hash(&self) -> u64 {

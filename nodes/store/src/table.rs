@@ -9,7 +9,7 @@
 //! comes again has a greater one. Left out: tombstones, expiry, several keys at once.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::ops::Bound;
+use std::ops::{Bound, RangeInclusive};
 use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
@@ -21,6 +21,8 @@ use crate::command::{Act, Answer, By, Command, MAX_KEY};
 use crate::encoding::{self, Form};
 use crate::event::StoreEvent;
 use crate::session::{self, Sessions, Standing};
+
+mod delta;
 
 /// A key's content.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -100,6 +102,10 @@ pub(crate) struct Table {
     bytes: u64,
     /// The last log index that went through.
     pub(crate) index: u64,
+    /// Keys that are gone, with the index of the command that removed them, and since when they are
+    /// noted here.
+    removed: BTreeMap<Bytes, u64>,
+    deltas_from: u64,
     pub(crate) plants: Plants,
     /// Where values that were decoded are kept.
     pub(crate) memory: Option<Memory>,
@@ -223,7 +229,10 @@ impl Table {
         }
         let index = item.version;
         if act != Act::Delete {
+            self.removed.remove(&key);
             self.insert(key, item);
+        } else if version > 0 {
+            self.removed.insert(key, index);
         }
         let said = StoreEvent::Done { session: by.session, op: by.sequence, index };
         Outcome { answer: Answer::Done { version: index }, said: Some(said) }
@@ -262,21 +271,7 @@ impl Table {
         if self.kept_sessions() > 0 {
             self.sessions.encode(&mut flat);
         }
-        for (key, item) in &self.items {
-            let flag = if item.packed > 0 { PACKED } else { 0 };
-            flat.put_u32_le(key.len() as u32 | flag);
-            flat.put_u32_le(item.kept.len() as u32);
-            flat.put_u32_le(item.crc);
-            flat.put_u64_le(item.version);
-            flat.put_u64_le(item.client);
-            flat.put_u64_le(item.op);
-            if item.packed > 0 {
-                flat.put_u32_le(item.packed);
-            }
-            flat.put_slice(key);
-            image.push(flat.split().freeze());
-            image.push_summed(item.kept.clone(), item.crc);
-        }
+        self.items.iter().for_each(|(key, item)| put_item(&mut image, &mut flat, key, item));
         image.push(flat.freeze());
         image
     }
@@ -289,29 +284,54 @@ impl Table {
         let (count, index, sessions) = (n.u64()?, n.u64()?, n.u64()?);
         let sessions = reader.take(sessions.checked_mul(session::LEN as u64)?)?;
         let sessions = Sessions::decode(&sessions, index)?;
-        let mut table = Table { sessions, index, plants, ..Table::default() };
+        let mut table = Table { sessions, index, deltas_from: index, plants, ..Table::default() };
         for _ in 0..count {
-            let head = reader.take(ITEM_HEAD as u64)?;
-            let mut n = Numbers(&head);
-            let (key_len, kept_len, crc) = (n.u32()?, n.u32()?, n.u32()?);
-            let (version, client, op) = (n.u64()?, n.u64()?, n.u64()?);
-            let packed = match key_len & PACKED {
-                0 => 0,
-                _ => Numbers(&reader.take(PACKED_HEAD as u64)?).u32()?,
-            };
-            let key = reader.take(u64::from(key_len & !PACKED))?;
-            let kept = reader.take(u64::from(kept_len))?;
-            let holds = key_len & PACKED == 0 || encoding::is_plausible(kept.len(), packed);
-            // A key of a few bytes must not keep the whole of a snapshot's buffer.
-            let key = Bytes::copy_from_slice(&key);
-            let rises = table.items.last_key_value().is_none_or(|(last, _)| *last < key);
-            if !rises || !holds || key.len() > MAX_KEY || !(1..=index).contains(&version) {
+            let (key, item) = take_item(&mut reader, 1..=index)?;
+            if !table.items.last_key_value().is_none_or(|(last, _)| *last < key) {
                 return None;
             }
-            table.insert(key, Item { kept, packed, crc, version, client, op });
+            table.insert(key, item);
         }
         (reader.left() == 0).then_some(table)
     }
+}
+
+/// Adds an item to an image; what is not pushed yet lies in `flat`.
+fn put_item(image: &mut Image, flat: &mut BytesMut, key: &Bytes, item: &Item) {
+    let flag = if item.packed > 0 { PACKED } else { 0 };
+    flat.put_u32_le(key.len() as u32 | flag);
+    flat.put_u32_le(item.kept.len() as u32);
+    flat.put_u32_le(item.crc);
+    flat.put_u64_le(item.version);
+    flat.put_u64_le(item.client);
+    flat.put_u64_le(item.op);
+    if item.packed > 0 {
+        flat.put_u32_le(item.packed);
+    }
+    flat.put_slice(key);
+    image.push(flat.split().freeze());
+    image.push_summed(item.kept.clone(), item.crc);
+}
+
+/// The next item of an image, of a version that may be.
+fn take_item(reader: &mut Reader<'_>, versions: RangeInclusive<u64>) -> Option<(Bytes, Item)> {
+    let head = reader.take(ITEM_HEAD as u64)?;
+    let mut n = Numbers(&head);
+    let (key_len, kept_len, crc) = (n.u32()?, n.u32()?, n.u32()?);
+    let (version, client, op) = (n.u64()?, n.u64()?, n.u64()?);
+    let packed = match key_len & PACKED {
+        0 => 0,
+        _ => Numbers(&reader.take(PACKED_HEAD as u64)?).u32()?,
+    };
+    let key = reader.take(u64::from(key_len & !PACKED))?;
+    let kept = reader.take(u64::from(kept_len))?;
+    let holds = key_len & PACKED == 0 || encoding::is_plausible(kept.len(), packed);
+    if !holds || key.len() > MAX_KEY || !versions.contains(&version) {
+        return None;
+    }
+    // A key of a few bytes must not keep the whole of a snapshot's buffer.
+    let key = Bytes::copy_from_slice(&key);
+    Some((key, Item { kept, packed, crc, version, client, op }))
 }
 
 #[cfg(test)]

@@ -212,4 +212,38 @@ proptest! {
         bytes[at] = with;
         let _ = Table::read(&Chunks::from(bytes), Plants::default());
     }
+
+    /// A whole image and what changed since come to the state.
+    #[test]
+    fn deltas_carry_an_image_to_the_state(
+        steps in prop::collection::vec((0u8..4, 0u8..6, 0usize..900), 1..30),
+        every in 1usize..8,
+    ) {
+        let mut table = opened(Plants::default());
+        table.begin_deltas();
+        let mut other = Table::read(table.image().data(), Plants::default()).unwrap();
+        let (mut since, mut sum) = (table.index, 0);
+        for (i, (kind, key, len)) in steps.iter().enumerate() {
+            let act = if *kind == 0 { Act::Delete } else { Act::Put };
+            ask(&mut table, i as u64 + 1, act, &format!("key{key}"), &vec![*key; *len]);
+            sum += *len as u64;
+            if i % every == 0 {
+                let delta = table.delta(since).unwrap();
+                prop_assert!(delta.data().len() <= sum + 1000);
+                prop_assert!(other.patch(delta.data()).is_some());
+                prop_assert_eq!((&other.items, other.hash()), (&table.items, table.hash()));
+                prop_assert_eq!((other.size(), other.index), (table.size(), table.index));
+                prop_assert!(other.delta(since).is_none(), "it was not there");
+                (since, sum) = (table.index, 0);
+            }
+        }
+        table.begin_deltas();
+        prop_assert_eq!(table.delta(since).is_some(), since == table.index);
+    }
+
+    #[test]
+    fn garbage_is_no_delta(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+        let mut table = opened(Plants::default());
+        prop_assert!(table.patch(&Chunks::from(bytes)).is_none());
+    }
 }

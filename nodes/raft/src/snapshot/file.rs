@@ -4,8 +4,11 @@
 //!  0 crc32 of bytes 4.. of the header and of the membership   16 group
 //!  4 magic "wtks"                                             24 index
 //!  8 membership length                                        32 term
-//! 12 crc32 of the image                                       40 chain   48 image length   56 zero
+//! 12 crc32 of the image                                       40 chain   48 image length   56 since
 //! ```
+//!
+//! `since` is 0 if the image is the whole state; else it holds what changed since the snapshot at that
+//! index. A file may be several of these, one behind the other, each resting on the one before it.
 //!
 //! The image's crc is combined from the crcs of its parts, so an image of megabytes that the log
 //! has summed already is not read again when it is written. Reading one back verifies all of it.
@@ -18,7 +21,7 @@ use crate::log::Mark;
 use crate::rope::{Numbers, Reader};
 use crate::wal::codec::{MAX_CONTEXT, decode_conf, encode_conf};
 
-const HEADER: usize = 64;
+pub(crate) const HEADER: usize = 64;
 /// No snapshot is longer; a longer one is not even begun to be received.
 pub(crate) const MAX_LEN: u64 = 64 << 30;
 const MAGIC: u32 = u32::from_le_bytes(*b"wtks");
@@ -61,7 +64,12 @@ pub(crate) fn path(group: u32, index: u64) -> String {
 }
 
 /// The file's bytes.
-pub(crate) fn encode(group: u32, mark: Mark, conf: &ConfState, image: &Image) -> Chunks {
+pub(crate) fn encode(
+    group: u32,
+    mark: Mark,
+    conf: &ConfState,
+    (since, image): (u64, &Image),
+) -> Chunks {
     let members = encode_conf(conf);
     let mut out = BytesMut::with_capacity(HEADER + members.len());
     out.put_u32_le(0);
@@ -74,7 +82,7 @@ pub(crate) fn encode(group: u32, mark: Mark, conf: &ConfState, image: &Image) ->
     out.put_u64_le(mark.term);
     out.put_u64_le(mark.chain);
     out.put_u64_le(image.data.len());
-    out.put_u64_le(0);
+    out.put_u64_le(since);
     debug_assert_eq!(out.len(), HEADER);
     out.put_slice(&members);
     let crc = crc32fast::hash(&out[4..]);
@@ -84,9 +92,11 @@ pub(crate) fn encode(group: u32, mark: Mark, conf: &ConfState, image: &Image) ->
     rope
 }
 
-/// What a file holds.
+/// What a file, or a part of one, holds.
 #[derive(Debug)]
 pub(crate) struct Read {
+    /// The index of the snapshot that it rests on, or 0.
+    pub(crate) since: u64,
     pub(crate) group: u32,
     pub(crate) mark: Mark,
     pub(crate) conf: ConfState,
@@ -101,6 +111,7 @@ struct Head {
     group: u32,
     mark: Mark,
     image_len: u64,
+    since: u64,
 }
 
 impl Head {
@@ -110,8 +121,8 @@ impl Head {
             let (crc, magic, members, image_crc) = (n.u32()?, n.u32()?, n.u32()?, n.u32()?);
             let (group, _) = (n.u32()?, n.u32()?);
             let mark = Mark { index: n.u64()?, term: n.u64()?, chain: n.u64()? };
-            let image_len = n.u64()?;
-            Some((magic, Head { crc, members, image_crc, group, mark, image_len }))
+            let (image_len, since) = (n.u64()?, n.u64()?);
+            Some((magic, Head { crc, members, image_crc, group, mark, image_len, since }))
         };
         let (magic, head) = numbers().ok_or("its header is cut short")?;
         let plausible = magic == MAGIC && (1..=MAX_CONTEXT).contains(&(head.members as usize));
@@ -130,24 +141,45 @@ impl Head {
     }
 }
 
-/// Takes a file apart and verifies it.
-pub(crate) fn decode(rope: &Chunks) -> Result<Read, &'static str> {
+/// On which snapshot the one with this header rests; 0: on none.
+pub(crate) fn since(header: &[u8]) -> Result<u64, &'static str> {
+    Head::read(header).map(|head| head.since)
+}
+
+/// Takes a file apart and verifies it. There is at least one part.
+pub(crate) fn decode(rope: &Chunks) -> Result<Vec<Read>, &'static str> {
+    let (mut all, mut at) = (Vec::<Read>::new(), 0);
+    while all.is_empty() || at < rope.len() {
+        let (read, len) = section(&rope.slice(at, rope.len() - at))?;
+        let rests = |last: &Read| (read.group, read.since) == (last.group, last.mark.index);
+        if !all.last().is_none_or(rests) {
+            return Err("its parts do not rest on one another");
+        }
+        all.push(read);
+        at += len;
+    }
+    Ok(all)
+}
+
+/// The part in front, and how long it is.
+fn section(rope: &Chunks) -> Result<(Read, u64), &'static str> {
     let mut reader = Reader::new(rope);
     let header = reader.take(HEADER as u64).ok_or("its header is cut short")?;
     let head = Head::read(&header)?;
     let members = reader.take(u64::from(head.members)).ok_or("its membership is cut short")?;
     let conf = head.verify(&header, &members)?;
-    let len = head.image_len;
-    if len != reader.left() {
+    let (front, len) = (reader.position(), head.image_len);
+    if len > reader.left() {
         return Err("its length is wrong");
     }
-    let data = rope.slice(rope.len() - len, len);
+    let data = rope.slice(front, len);
     let mut hasher = crc32fast::Hasher::new();
     data.parts().for_each(|part| hasher.update(part));
     if hasher.finalize() != head.image_crc {
         return Err("its image's checksum is wrong");
     }
-    Ok(Read { group: head.group, mark: head.mark, conf, data })
+    let Head { group, mark, since, .. } = head;
+    Ok((Read { group, mark, conf, data, since }, front + len))
 }
 
 /// Verifies a file while it arrives, without holding it: it must be what was announced before it
@@ -158,67 +190,90 @@ pub(crate) struct Arriving<'a> {
     pub(crate) conf: &'a ConfState,
     /// The length of the whole file.
     pub(crate) len: u64,
-    /// Header and membership, as far as they are here.
+    /// Where the part that arrives begins, and on which snapshot it has to rest.
+    begin: u64,
+    before: u64,
+    /// Its header and membership, as far as they are here.
     front: Vec<u8>,
     head: Option<Head>,
     image: crc32fast::Hasher,
+    /// Bytes of its image that are to come.
+    left: u64,
 }
 
 impl<'a> Arriving<'a> {
     pub(crate) fn new(group: u32, mark: Mark, conf: &'a ConfState, len: u64) -> Arriving<'a> {
         let (front, image) = (Vec::new(), crc32fast::Hasher::new());
-        Arriving { group, mark, conf, len, front, head: None, image }
+        Arriving { group, mark, conf, len, begin: 0, before: 0, front, head: None, image, left: 0 }
     }
 
     /// The next bytes; an error as soon as they cannot belong to the file that was announced.
     pub(crate) fn push(&mut self, piece: &Chunks) -> Result<(), &'static str> {
-        piece.parts().try_for_each(|part| {
-            let image = self.front(part)?;
-            self.image.update(image);
-            Ok(())
-        })
+        piece.parts().try_for_each(|part| self.part(part))
     }
 
-    /// Takes what belongs to header and membership, and leaves what does not.
-    fn front<'p>(&mut self, mut part: &'p [u8]) -> Result<&'p [u8], &'static str> {
-        loop {
+    fn part(&mut self, mut part: &[u8]) -> Result<(), &'static str> {
+        while !part.is_empty() {
             let members = self.head.as_ref().map_or(0, |h| h.members as usize);
             let missing = HEADER + members - self.front.len();
-            if missing == 0 {
-                return Ok(part);
+            if missing > 0 {
+                let (front, rest) = part.split_at(missing.min(part.len()));
+                self.front.extend_from_slice(front);
+                part = rest;
+                if front.len() < missing {
+                    return Ok(());
+                }
+                match &self.head {
+                    None => self.head = Some(Head::read(&self.front)?),
+                    Some(head) => self.left = self.agrees(head)?,
+                }
+            } else {
+                let (image, rest) = part.split_at(part.len().min(self.left as usize));
+                self.image.update(image);
+                self.left -= image.len() as u64;
+                part = rest;
             }
-            let (front, rest) = part.split_at(missing.min(part.len()));
-            self.front.extend_from_slice(front);
-            part = rest;
-            if front.len() < missing {
-                return Ok(part);
-            }
-            match &self.head {
-                None => self.head = Some(Head::read(&self.front)?),
-                Some(head) => self.agrees(head)?,
+            let members = self.head.as_ref().map_or(0, |h| h.members as usize);
+            if members > 0 && self.front.len() == HEADER + members && self.left == 0 {
+                self.ends()?;
             }
         }
+        Ok(())
     }
 
-    fn agrees(&self, head: &Head) -> Result<(), &'static str> {
+    /// Whether the part with this front belongs here; yields the length of its image.
+    fn agrees(&self, head: &Head) -> Result<u64, &'static str> {
         let (header, members) = self.front.split_at(HEADER);
         let conf = head.verify(header, members)?;
-        if (head.group, head.mark) != (self.group, self.mark) || conf != *self.conf {
+        let front = self.begin + self.front.len() as u64;
+        let end = head.image_len.checked_add(front);
+        if !end.is_some_and(|end| end <= self.len) {
+            return Err("its length is not the one that was announced");
+        }
+        let fits = match end == Some(self.len) {
+            true => head.mark == self.mark && conf == *self.conf,
+            false => head.mark.index < self.mark.index,
+        };
+        if !fits || (head.group, head.since) != (self.group, self.before) {
             return Err("it is not the snapshot that was announced");
         }
-        let front = self.front.len() as u64;
-        let whole = head.image_len.checked_add(front) == Some(self.len);
-        if whole { Ok(()) } else { Err("its length is not the one that was announced") }
+        Ok(head.image_len)
+    }
+
+    /// All of a part is here.
+    fn ends(&mut self) -> Result<(), &'static str> {
+        let head = self.head.take().expect("its front is here");
+        self.begin += self.front.len() as u64 + head.image_len;
+        self.before = head.mark.index;
+        self.front.clear();
+        let fits = std::mem::take(&mut self.image).finalize() == head.image_crc;
+        if fits { Ok(()) } else { Err("its image's checksum is wrong") }
     }
 
     /// All announced bytes were pushed: whether they are the snapshot.
     pub(crate) fn finish(self) -> Result<(), &'static str> {
-        let head = self.head.as_ref().ok_or("its header is cut short")?;
-        if self.front.len() < HEADER + head.members as usize {
-            return Err("its membership is cut short");
-        }
-        let fits = self.image.finalize() == head.image_crc;
-        if fits { Ok(()) } else { Err("its image's checksum is wrong") }
+        let whole = self.begin == self.len && self.before == self.mark.index;
+        if whole { Ok(()) } else { Err("it is cut short") }
     }
 }
 
@@ -234,13 +289,49 @@ mod tests {
         image.push_summed(body.clone(), crc32fast::hash(&body));
         image.push(Bytes::from_static(b"tail"));
         let conf = ConfState { voters: vec![1, 2, 3], ..ConfState::default() };
-        (encode(3, Mark { index: 9, term: 2, chain: 4 }, &conf, &image), image.data)
+        (encode(3, Mark { index: 9, term: 2, chain: 4 }, &conf, (0, &image)), image.data)
+    }
+
+    /// A whole state and two changes, which come to that of `sample`.
+    fn chain() -> Chunks {
+        let conf = ConfState { voters: vec![1, 2], ..ConfState::default() };
+        let mut file = Chunks::new();
+        for (since, index) in [(0, 5), (5, 7)] {
+            let mut image = Image::new();
+            image.push(vec![index as u8; 300 * (index as usize - 5)].into());
+            file.extend(&encode(3, Mark { index, term: 2, chain: 3 }, &conf, (since, &image)));
+        }
+        let (last, image) = sample();
+        let conf = decode(&last).unwrap().remove(0).conf;
+        let image = Image { crc: crc(&image), data: image };
+        file.extend(&encode(3, Mark { index: 9, term: 2, chain: 4 }, &conf, (7, &image)));
+        file
+    }
+
+    fn crc(data: &Chunks) -> crc32fast::Hasher {
+        let mut crc = crc32fast::Hasher::new();
+        data.parts().for_each(|part| crc.update(part));
+        crc
+    }
+
+    #[test]
+    fn parts_rest_on_one_another() {
+        let file = chain();
+        let all = decode(&file).unwrap();
+        let marks: Vec<_> = all.iter().map(|r| (r.since, r.mark.index, r.data.len())).collect();
+        assert_eq!(marks, [(0, 5, 0), (5, 7, 600), (7, 9, sample().1.len())]);
+        // Without the one in the middle.
+        let (first, last) = (HEADER as u64 + 32, all[2].data.len() + HEADER as u64 + 40);
+        let mut holed = file.slice(0, first);
+        holed.extend(&file.slice(file.len() - last, last));
+        assert_eq!(decode(&holed).unwrap_err(), "its parts do not rest on one another");
+        assert!(!arrives(&holed, all[2].mark, &[1, 2, 3], 50));
     }
 
     #[test]
     fn a_snapshot_reads_back_and_shares_its_parts() {
         let (file, data) = sample();
-        let read = decode(&file).unwrap();
+        let read = decode(&file).unwrap().remove(0);
         assert_eq!((read.group, read.mark.index, &read.conf.voters[..]), (3, 9, &[1, 2, 3][..]));
         assert_eq!(read.data, data);
     }
@@ -255,9 +346,9 @@ mod tests {
 
     #[test]
     fn what_arrives_must_be_what_was_announced() {
-        let file = sample().0;
         let mark = Mark { index: 9, term: 2, chain: 4 };
-        for step in [1, 7, 64, 100, 10_000] {
+        let steps = [1, 7, 64, 100, 10_000].into_iter();
+        for (step, file) in steps.flat_map(|step| [(step, sample().0), (step, chain())]) {
             assert!(arrives(&file, mark, &[1, 2, 3], step));
             assert!(!arrives(&file, Mark { index: 10, ..mark }, &[1, 2, 3], step));
             assert!(!arrives(&file, Mark { chain: 5, ..mark }, &[1, 2, 3], step));
@@ -270,9 +361,13 @@ mod tests {
     proptest! {
         #[test]
         fn damage_is_noticed_on_arrival(
-            at in any::<prop::sample::Index>(), flip in 1u8.., step in 1usize..500,
+            at in any::<prop::sample::Index>(),
+            flip in 1u8..,
+            step in 1usize..500,
+            chained in any::<bool>(),
         ) {
-            let mut bytes = sample().0.to_bytes().to_vec();
+            let file = if chained { chain() } else { sample().0 };
+            let mut bytes = file.to_bytes().to_vec();
             let at = at.index(bytes.len());
             bytes[at] ^= flip;
             let mark = Mark { index: 9, term: 2, chain: 4 };

@@ -14,6 +14,7 @@ use host::{Addr, Chunks, Class, Host, OpenMode, Receiver, Sender, Style};
 use raft::eraftpb::{Message, MessageType};
 
 use super::file::{Arriving, MAX_LEN, path};
+use super::read::rests_on;
 use crate::driver::Input;
 use crate::log::snapshot_mark;
 use crate::mailbox::Mailbox;
@@ -36,6 +37,8 @@ pub(crate) struct Outgoing {
     pub(crate) cluster: u64,
     pub(crate) dial_timeout: Duration,
     pub(crate) stall: Duration,
+    /// The snapshot may rest on others; all of them are sent, as one file.
+    pub(crate) chained: bool,
     pub(crate) group: u32,
     pub(crate) message: Message,
     pub(crate) inbox: Mailbox<Input>,
@@ -51,8 +54,18 @@ impl Outgoing {
     }
 
     async fn transfer(&mut self, index: u64) -> io::Result<()> {
-        let file = self.host.disk().open(&path(self.group, index), OpenMode::Existing).await?;
-        let len = file.len().await?;
+        let disk = self.host.disk();
+        let chain = match self.chained {
+            true => rests_on(&disk, self.group, index).await?,
+            false => vec![index],
+        };
+        let (mut files, mut len) = (Vec::new(), 0);
+        for index in chain {
+            let file = disk.open(&path(self.group, index), OpenMode::Existing).await?;
+            let bytes = file.len().await?;
+            files.push((file, bytes));
+            len += bytes;
+        }
         let net = self.host.net();
         let (mut tx, mut rx) =
             net.dial(&self.addr, self.dial_timeout, Style::Stream).await?.split();
@@ -60,15 +73,17 @@ impl Outgoing {
         tx.send(SNAPSHOT, hello(Purpose::Snapshot, self.me, self.cluster)).await?;
         let message = std::mem::take(&mut self.message);
         tx.send(SNAPSHOT, encode_one(self.group, message, len)).await?;
-        let mut at = 0;
-        while at < len {
-            let piece = file.read_at(at, PIECE.min(len - at)).await?;
-            if piece.is_empty() {
-                return Err(io::ErrorKind::UnexpectedEof.into());
+        for (file, len) in files {
+            let mut at = 0;
+            while at < len {
+                let piece = file.read_at(at, PIECE.min(len - at)).await?;
+                if piece.is_empty() {
+                    return Err(io::ErrorKind::UnexpectedEof.into());
+                }
+                at += piece.len();
+                let sent = clock.within(self.stall, tx.send(SNAPSHOT, piece)).await;
+                sent.ok_or(io::ErrorKind::TimedOut)??;
             }
-            at += piece.len();
-            let sent = clock.within(self.stall, tx.send(SNAPSHOT, piece)).await;
-            sent.ok_or(io::ErrorKind::TimedOut)??;
         }
         let answer = clock.within(self.stall, rx.recv()).await.ok_or(io::ErrorKind::TimedOut)??;
         match answer {

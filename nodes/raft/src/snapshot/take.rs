@@ -5,6 +5,10 @@
 //! the log learn of it. One that fails, for lack of room, of memory or otherwise, leaves nothing
 //! behind and is tried again after a tenth of the interval.
 //!
+//! With `snapshot_kind = "incremental"` a file holds what changed since the snapshot before it, and
+//! those that it rests on stay. When the changes have come to more than the last whole state, the
+//! next one is whole again, and what it makes superfluous goes once the log has its mark.
+//!
 //! With `snapshot_form = "whole"` the image is an object of its own, as .NET's
 //! `SerializeToUtf8Bytes` makes one: a buffer that doubles when it is full, the old one alive until
 //! it is copied, and then a copy of just the right size.
@@ -17,8 +21,9 @@ use host::{Chunks, Claim, Class, Host, Memory, Mono, OpenMode, Thread, Work};
 use raft::eraftpb::ConfState;
 use tokio::sync::Notify;
 
-use super::file::{encode, path};
-use crate::apply::{SharedReplica, lock};
+use super::file::{Image, encode, path};
+use super::read::{Link, rests_on};
+use crate::apply::{Replica, SharedReplica, lock};
 use crate::driver::{Input, Plants};
 use crate::event::RaftEvent;
 use crate::log::Mark;
@@ -59,6 +64,9 @@ pub(crate) struct Taker {
     pub(crate) thread: Thread,
     /// The image is one object before it is written.
     pub(crate) whole: bool,
+    /// A snapshot may rest on the one before it, and whether any may.
+    pub(crate) incremental: bool,
+    pub(crate) chained: bool,
     /// All garbage is collected when one is written.
     pub(crate) collects: bool,
     /// Told of every snapshot that is written, or given up.
@@ -104,12 +112,15 @@ impl Taker {
     async fn take(&self, group: u32) -> io::Result<Taken> {
         let replica = &self.replicas[&group];
         let started = self.host.clock().now();
-        let (index, bytes, kind) = {
+        let (index, bytes, kind, rests) = {
             let replica = lock(replica);
-            (replica.mark.index, replica.machine.size(), replica.machine.serializing())
+            let delta = self.delta(&replica);
+            let rests = delta.is_some();
+            let bytes = delta.map_or_else(|| replica.machine.size(), |(_, d)| d.data().len());
+            (replica.mark.index, bytes, replica.machine.serializing(), rests)
         };
         self.host.emit(RaftEvent::SnapshotStarted { group, index, bytes });
-        let gathering = lock(replica).machine.gather();
+        let gathering = if rests { None } else { lock(replica).machine.gather() };
         if let Some(gathering) = gathering {
             gathering.await?;
         }
@@ -122,11 +133,13 @@ impl Taker {
         }
         let capture = || {
             let replica = lock(replica);
-            let image = captured.unwrap_or_else(|| replica.machine.snapshot());
+            let delta = if captured.is_none() { self.delta(&replica) } else { None };
+            let whole = || captured.unwrap_or_else(|| replica.machine.snapshot());
+            let (since, image) = delta.unwrap_or_else(|| (0, whole()));
             let (mark, conf) = (replica.mark, replica.conf.clone());
-            (mark, encode(group, mark, &conf, &image), conf)
+            (mark, since, encode(group, mark, &conf, (since, &image)), conf)
         };
-        let (mark, rope, conf) = self.thread.run(work, capture).await;
+        let (mark, since, rope, conf) = self.thread.run(work, capture).await;
         let (bytes, serialized) = (rope.len(), self.host.clock().now());
         let _image = self.buffer(bytes)?;
         let target = path(group, mark.index);
@@ -135,7 +148,19 @@ impl Taker {
             let _ = self.host.disk().remove(&tmp).await;
             return Err(error);
         }
+        lock(replica).linked(since, Link { index: mark.index, bytes });
         Ok(Taken { group, mark, conf, bytes, started, serialized })
+    }
+
+    /// What changed since the newest snapshot, and its index, if that does for the next one.
+    fn delta(&self, replica: &Replica) -> Option<(u64, Image)> {
+        let (base, deltas) = replica.links.split_first().filter(|_| self.incremental)?;
+        let since = deltas.last().unwrap_or(base).index;
+        let heavy = deltas.iter().map(|link| link.bytes).sum::<u64>() > base.bytes;
+        if heavy || since >= replica.mark.index {
+            return None;
+        }
+        Some((since, replica.machine.delta(since)?))
     }
 
     /// The memory that an image of so many bytes takes while it is written.
@@ -164,8 +189,17 @@ impl Taker {
     /// Removes superseded files. A failure leaves a file behind that the next boot removes.
     async fn clean(&self, group: u32, before: u64) {
         let disk = self.host.disk();
-        let oldest = path(group, before);
-        let names = disk.list(&format!("snap/{group}-")).await.unwrap_or_default();
+        let mut oldest = path(group, before);
+        let prefix = format!("snap/{group}-");
+        let names = disk.list(&prefix).await.unwrap_or_default();
+        if self.chained {
+            // What stays may rest on earlier ones.
+            let stays = names.iter().find(|n| **n >= oldest && !n.contains('.'));
+            let index = stays.and_then(|n| n.strip_prefix(&prefix)?.parse().ok());
+            let Some(index) = index else { return };
+            let Ok(chain) = rests_on(&disk, group, index).await else { return };
+            oldest = path(group, chain[0]);
+        }
         for name in names.iter().filter(|n| **n < oldest && !n.contains('.')) {
             let _ = disk.remove(name).await;
         }
@@ -197,10 +231,11 @@ fn reason(error: &io::Error) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::apply::{Replica, StateMachine};
-    use crate::snapshot::file::Image;
+    use crate::apply::StateMachine;
+    use crate::snapshot::read::read;
     use crate::test_arm::{TestArm, at_once};
     use bytes::Bytes;
+    use proptest::prelude::*;
     use std::sync::{Arc, Mutex};
 
     struct Still;
@@ -233,6 +268,8 @@ mod tests {
         assert!(replica.begin_snapshot() && !replica.begin_snapshot());
         Taker {
             whole: false,
+            incremental: false,
+            chained: false,
             collects: false,
             written: Arc::default(),
             plants: Plants::default(),
@@ -300,6 +337,141 @@ mod tests {
             assert_eq!(arm.files().len() as u64, arm.memory_used().2, "one for each");
             assert_eq!((arm.memory_used().0, arm.said().pop().unwrap().as_str()), (0, word));
             assert!(!lock(&taker.replicas[&1]).writing);
+        }
+    }
+
+    /// Keys with their last index and value. None is ever removed.
+    #[derive(Clone, Default)]
+    struct Keys(Arc<Mutex<BTreeMap<u8, (u64, u8)>>>);
+
+    impl Keys {
+        fn image(&self, since: u64) -> Image {
+            let mut image = Image::new();
+            let keys = self.0.lock().unwrap();
+            for (key, (at, value)) in keys.iter().filter(|(_, (at, _))| *at > since) {
+                image.push([&[*key, *value], &at.to_le_bytes()[..]].concat().into());
+            }
+            image
+        }
+    }
+
+    impl StateMachine for Keys {
+        fn apply(&mut self, index: u64, _: u64, key: &Bytes, value: &Bytes) -> Bytes {
+            self.0.lock().unwrap().insert(key[0], (index, value[0]));
+            Bytes::new()
+        }
+        fn snapshot(&self) -> Image {
+            self.image(0)
+        }
+        fn restore(&mut self, image: Chunks) -> io::Result<()> {
+            self.0.lock().unwrap().clear();
+            self.patch(image)
+        }
+        fn delta(&self, since: u64) -> Option<Image> {
+            Some(self.image(since))
+        }
+        fn patch(&mut self, delta: Chunks) -> io::Result<()> {
+            for item in delta.to_bytes().chunks(10) {
+                let at = u64::from_le_bytes(item[2..].try_into().unwrap());
+                self.0.lock().unwrap().insert(item[0], (at, item[1]));
+            }
+            Ok(())
+        }
+        fn state_hash(&self) -> u64 {
+            0
+        }
+        fn size(&self) -> u64 {
+            self.image(0).data().len()
+        }
+    }
+
+    fn chaining(arm: &TestArm) -> (Taker, Keys) {
+        let keys = Keys::default();
+        let taker = Taker { incremental: true, chained: true, ..taker(arm) };
+        {
+            let mut replica = lock(&taker.replicas[&1]);
+            (replica.machine, replica.mark) = (Box::new(keys.clone()), Mark::START);
+        }
+        (taker, keys)
+    }
+
+    /// Applies one entry to each of the keys, and takes a snapshot as if the log then had its mark.
+    fn round(taker: &Taker, keys: &[u8], value: u8) -> Option<Mark> {
+        {
+            let mut replica = lock(&taker.replicas[&1]);
+            for key in keys {
+                let index = replica.mark.index + 1;
+                replica.machine.apply(index, 1, &vec![*key].into(), &vec![value].into());
+                replica.mark = Mark { index, term: 1, chain: index };
+            }
+        }
+        at_once(taker.take(1)).map(|taken| taken.unwrap().mark)
+    }
+
+    fn comes_to(arm: &TestArm, mark: Mark) -> io::Result<BTreeMap<u8, (u64, u8)>> {
+        let mut machine = Keys::default();
+        at_once(read(&arm.host(), 1, mark)).expect("through")?.restore(&mut machine)?;
+        Ok(machine.0.lock().unwrap().clone())
+    }
+
+    #[test]
+    fn changes_rest_on_a_whole_state_until_they_outweigh_it() {
+        let arm = TestArm::new();
+        let (taker, keys) = chaining(&arm);
+        let all: Vec<u8> = (0..60).collect();
+        let mut files = Vec::new();
+        for value in 0..9 {
+            let mark = round(&taker, if value == 0 { &all } else { &all[..6] }, value).unwrap();
+            assert_eq!(comes_to(&arm, mark).unwrap(), *keys.0.lock().unwrap());
+            at_once(taker.clean(1, mark.index)).unwrap();
+            files.push(arm.files().len());
+        }
+        // 704 bytes, and 164 for each change.
+        assert_eq!(files, [1, 2, 3, 4, 5, 6, 1, 2, 3]);
+    }
+
+    #[test]
+    fn a_chain_that_is_torn_or_lacks_a_file_is_refused() {
+        let arm = TestArm::new();
+        let taker = chaining(&arm).0;
+        let marks = [0, 1, 2].map(|value| round(&taker, &[value, 9], value).unwrap());
+        assert_eq!(arm.files().len(), 3);
+        assert!(comes_to(&arm, marks[2]).is_ok());
+        let wrong = Mark { chain: 77, ..marks[2] };
+        assert_eq!(comes_to(&arm, wrong).unwrap_err().kind(), io::ErrorKind::InvalidData);
+        for (name, bytes) in arm.files() {
+            for damage in [Some(bytes.len() - 1), Some(bytes.len() / 2), None] {
+                let arm = arm.copy();
+                match damage {
+                    Some(len) => arm.put(&name, &bytes[..len]),
+                    None => drop(at_once(arm.host().disk().remove(&name)).unwrap()),
+                }
+                let error = comes_to(&arm, marks[2]).unwrap_err();
+                assert_eq!(error.kind(), io::ErrorKind::InvalidData, "{name}: {error}");
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn wherever_it_ends_the_last_chain_with_a_mark_comes_to_its_state(
+            rounds in prop::collection::vec((prop::collection::vec(0u8..40, 1..20), 0u8..), 1..9),
+            budget in 0u64..120,
+            power_loss in any::<bool>(),
+        ) {
+            let arm = TestArm::new().with_budget(budget);
+            let (taker, keys) = chaining(&arm);
+            let mut marked = None;
+            for (round, value) in rounds {
+                let Some(mark) = self::round(&taker, &round, value) else { break };
+                marked = Some((mark, keys.0.lock().unwrap().clone()));
+                if at_once(taker.clean(1, mark.index)).is_none() {
+                    break;
+                }
+            }
+            if let Some((mark, state)) = marked {
+                prop_assert_eq!(comes_to(&arm.after(power_loss), mark).unwrap(), state);
+            }
         }
     }
 }

@@ -197,3 +197,51 @@ fn take(accept: &Accept, from: u64, frame: &Chunks, turn: &mut Vec<Input>) -> Re
     }
     outcome
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::test_arm::{TestArm, at_once};
+    use crate::transport::codec::encode;
+    use raft::eraftpb::Message;
+
+    fn accept(host: &Host, body_limit: u64) -> Accept {
+        Accept {
+            host: host.clone(),
+            thread: host.thread("raft"),
+            me: 1,
+            cluster: 7,
+            peers: vec![2],
+            groups: vec![1],
+            sums: Sums::Compared,
+            snapshot_stall: Duration::ZERO,
+            body_limit,
+            restores_whole: false,
+            replicas: BTreeMap::new(),
+            inbox: Mailbox::new(),
+            connections: Mutex::default(),
+            current: Mutex::default(),
+        }
+    }
+
+    #[test]
+    fn a_body_beyond_the_limit_ends_its_connection_and_is_not_looked_at() {
+        let mut message = Message { from: 2, to: 1, term: 1, ..Message::default() };
+        message.set_msg_type(MessageType::MsgHeartbeat);
+        let mut once = Some(Envelope { group: 1, message }).into_iter();
+        let frame = encode(&mut once, |_| true).data;
+        let len = frame.len();
+        for (limit, taken) in [(0, 2), (len - 1, 0), (len, 2), (len + 1, 2)] {
+            let arm = TestArm::new();
+            arm.receives(&[&frame, &frame]);
+            let accept = accept(&arm.host(), limit);
+            let (net, addr) = (arm.host().net(), host::Addr("n2".to_string()));
+            let conn = at_once(net.dial(&addr, Duration::ZERO, host::Style::Stream));
+            let (tx, rx) = conn.expect("through").expect("dialled").split();
+            let ended = at_once(receive(&accept, Purpose::Stream, 2, tx, rx)).is_some();
+            assert_eq!((ended, accept.inbox.take_now().len()), (taken == 0, taken), "{limit}");
+            let said: &[&str] = if taken == 0 { &["body_refused", "aborted"] } else { &[] };
+            assert_eq!(arm.said(), said);
+        }
+    }
+}
