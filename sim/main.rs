@@ -116,7 +116,9 @@ const SCENARIOS: &[Builtin] = builtin!("scenarios":
 );
 
 const STUDIES: &[Builtin] = builtin!("studies":
+    "availsim_wan"
     "election_timeout_price"
+    "raft_paper_fig16"
 );
 
 const PROFILES: &[Builtin] = builtin!("profiles":

@@ -7,7 +7,7 @@
 //! `election_won` is what AvailSim counts, `election_heard` what the Raft paper's figure 16 counts.
 //! `elections_split` counts the terms in between in which somebody stood and nobody won. Left out:
 //! later deaths, groups that elect at the same time.
-//! Sources: the Raft paper, section 9.3; AvailSim (Ongaro's dissertation, section 9.3).
+//! Sources: the Raft paper, section 9.3; AvailSim (Ongaro's dissertation, section 9.4).
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,5 +1,7 @@
 //! The settings of a node that only elects: those of consensus, and what it finds at its first boot,
-//! as one flat list of keys.
+//! as one flat list of keys. Which host begins with which log follows from its number: hosts differ in
+//! nothing else. Left out: logs that differ in their terms; a vote compares those first, and a length
+//! says the same.
 
 use host::settings::{Field, Settings, Word};
 

@@ -1,4 +1,6 @@
-//! What a node that only elects says beside what its consensus says: with which log it began.
+//! What a node that only elects says beside what its consensus says: with which log it began, or that it
+//! takes no part. Elections are told by the driver's events, and checks rest on those alone; these are for
+//! whoever reads a story. Left out: whether a log is long enough to win.
 
 use host::{Event, Facts};
 

@@ -1,4 +1,6 @@
-//! The node: a log from before if this is its first boot, then consensus until it ends.
+//! The node: a log from before if this is its first boot, then consensus until it ends. A host that takes
+//! no part waits to be stopped: it listens to nobody, so its peers find its port closed, as that of a
+//! machine whose process is gone.
 
 use std::io;
 

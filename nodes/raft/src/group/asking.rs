@@ -4,7 +4,7 @@
 //! power in between has asked in vain; it may grant that term's vote to another, for it was never
 //! counted for itself.
 //!
-//! Source: Ongaro's dissertation, section 9.2, which leaves the candidate's write out of the time of an
+//! Source: Ongaro's dissertation, section 9.3, which leaves the candidate's write out of the time of an
 //! election for this reason. Left out: entries of a leader, which leave at once in any case.
 
 use host::{Host, Mono};
