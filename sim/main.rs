@@ -74,6 +74,7 @@ const SCENARIOS: &[Builtin] = builtin!("scenarios":
     "fsync_stall_spares_lease"
     "full_snapshots_amplify_writes"
     "idle_heap_stays_grown"
+    "incremental_snapshots_spare_writes"
     "interval_bloats_json_log"
     "interval_bloats_wal"
     "interval_bounds_json_log"
