@@ -1,6 +1,6 @@
 //! `study NAME`: every cell of a study under the same seeds, in worker processes (`crew`), and what follows
 //! from them: a table with intervals, the Pareto front, a recommendation, a map. Finished runs are kept in
-//! the study's folder (`store`), so a study that was interrupted is typed again and goes on, and prints then
+//! the study's folder (`kept_runs`), so a study that was interrupted is typed again and goes on, and prints then
 //! what an undisturbed one prints, byte for byte. A study that is complete prints at once; `--fresh` runs it
 //! anew.
 //!
@@ -22,8 +22,8 @@ mod asked;
 mod crew;
 pub mod gauge;
 mod keep;
+mod kept_runs;
 mod page;
-mod store;
 
 use std::collections::{BTreeSet, VecDeque};
 use std::ops::Range;
@@ -46,8 +46,8 @@ use crate::terminal::{Paint, err, grouped, out};
 use asked::Asked;
 use crew::{Crew, News, Task};
 pub use keep::bless;
+use kept_runs::Store;
 use page::Page;
-use store::Store;
 
 /// Seeds of a task at most.
 const CHUNK_MAX: u64 = 50;

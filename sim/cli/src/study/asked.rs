@@ -4,7 +4,7 @@
 //! value that is not allowed is known at once, with the cell that has it.
 //!
 //! A cell is known by the hash of its inputs: the scenario's values in force and the measures' words. Which
-//! program runs it is the folder's matter (`store`).
+//! program runs it is the folder's matter (`kept_runs`).
 
 use std::sync::Arc;
 

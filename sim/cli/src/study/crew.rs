@@ -14,7 +14,7 @@ use std::sync::{Mutex, PoisonError};
 use serde_json::Value;
 
 use super::gauge::Request;
-use super::store::Row;
+use super::kept_runs::Row;
 use crate::process::{Launch, Lost, Process};
 use crate::session::Failure;
 

@@ -1,6 +1,6 @@
 //! A process that runs seeds of cells for a study: nobody types this. A request is a line with a cell's
 //! place in the design and a half-open range of seeds; each seed is answered on stdout as soon as it is
-//! finished, with its sealed line as the study's folder has it (`store`). So the study knows which seed a
+//! finished, with its sealed line as the study's folder has it (`kept_runs`). So the study knows which seed a
 //! process died of without asking for them one by one, and a run of two milliseconds does not wait for a
 //! pipe. The cell of the latest request is kept; its hash goes out with each answer, for the study to
 //! compare with its own reading.
@@ -20,7 +20,7 @@ use kernel::scenario::Scenario;
 use serde_json::json;
 
 use super::asked::Asked;
-use super::store::Row;
+use super::kept_runs::Row;
 use crate::args::{setting, size};
 use crate::session::{Failure, Session};
 use crate::worker::{limit, ready, say};

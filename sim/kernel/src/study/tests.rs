@@ -1,4 +1,6 @@
-//! Studies are read, multiplied out, summed up and judged as their file says; wrong ones are refused.
+//! Studies are read, multiplied out, summed up and judged as their file says; wrong ones are refused with
+//! place and nearest name. Statistics are held against brute force over the same resamples, and intervals
+//! against the share of samples in which they must hold the truth.
 
 use proptest::prelude::*;
 
