@@ -133,9 +133,11 @@ fn a_collection_stops_every_thread_of_its_host_and_of_no_other() {
     let late = |spans: Vec<u64>| spans.iter().filter(|us| **us > 184_980).count();
     assert_eq!(late(spans(&story, "n1", "beat")), collections.len());
     let works = spans(&story, "n1", "work");
-    // Work under way keeps what it has done and takes no longer than the stop in addition.
-    assert_eq!(late(works.clone()), collections.len(), "{works:?}");
-    assert!(works.iter().all(|us| (20_000..=206_000).contains(us)), "{works:?}");
+    // Work under way keeps what it has done and takes longer by the stop; where the worker rests
+    // when the world stops, no work does.
+    let (plain, longer) = (19_990..=20_010, 204_980..=205_010);
+    assert!(works.iter().all(|us| plain.contains(us) || longer.contains(us)), "{works:?}");
+    assert!((1..=collections.len()).contains(&late(works)));
     assert!(spans(&story, "n2", "beat").iter().all(|us| *us < 6_000));
     assert!(spans(&story, "n2", "work").iter().all(|us| *us < 21_000));
     assert!(lines(&outcome, "n2", "collected").is_empty());
