@@ -1,9 +1,9 @@
 //! The receiving side: accepts connections, believes a hello of the same cluster, and hands
 //! messages to the consensus loop, a frame at a time. A frame that is garbage, or a message that no
 //! honest peer sends on this way, ends its connection and nothing else. So does a frame beyond
-//! `body_limit`, as with an HTTP server's bound on bodies: its sender, told nothing, sends it again. A peer that dials anew has
-//! given up what it dialled before, even if this end never heard of it: its latest connection ends
-//! the one before.
+//! `body_limit`, as with an HTTP server's bound on bodies: its sender, told nothing, sends it again.
+//! A peer that dials anew has given up what it dialled before, even if this end never heard of it:
+//! its latest connection ends the one before.
 
 use std::collections::BTreeMap;
 use std::io;
