@@ -43,12 +43,11 @@ fn main() -> ExitCode {
         faults: faults::words(),
         checks,
         scenarios: SCENARIOS.to_vec(),
-        studies: Vec::new(),
-        documents: Vec::new(),
         profiles: vec![("ssd_lan", include_str!("../../../profiles/ssd_lan.toml"))],
         measures: checks::measures(),
         home: "sim/examples/primary_backup",
         program: "cargo run --release -p primary-backup --",
+        ..Registry::default()
     };
     ExitCode::from(cli::main(registry) as u8)
 }
