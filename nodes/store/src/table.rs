@@ -287,7 +287,7 @@ impl Table {
         let mut table = Table { sessions, index, deltas_from: index, plants, ..Table::default() };
         for _ in 0..count {
             let (key, item) = take_item(&mut reader, 1..=index)?;
-            if !table.items.last_key_value().is_none_or(|(last, _)| *last < key) {
+            if table.items.last_key_value().is_some_and(|(last, _)| *last >= key) {
                 return None;
             }
             table.insert(key, item);

@@ -247,7 +247,7 @@ impl<'a> Arriving<'a> {
         let conf = head.verify(header, members)?;
         let front = self.begin + self.front.len() as u64;
         let end = head.image_len.checked_add(front);
-        if !end.is_some_and(|end| end <= self.len) {
+        if end.is_none_or(|end| end > self.len) {
             return Err("its length is not the one that was announced");
         }
         let fits = match end == Some(self.len) {

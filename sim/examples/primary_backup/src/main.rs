@@ -44,6 +44,7 @@ fn main() -> ExitCode {
         checks,
         scenarios: SCENARIOS.to_vec(),
         studies: Vec::new(),
+        documents: Vec::new(),
         profiles: vec![("ssd_lan", include_str!("../../../profiles/ssd_lan.toml"))],
         measures: checks::measures(),
         home: "sim/examples/primary_backup",
