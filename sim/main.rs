@@ -81,6 +81,7 @@ const SCENARIOS: &[Builtin] = builtin!("scenarios":
     "interval_bounds_wal"
     "leader_crash"
     "leader_crash_elects"
+    "leader_dies_under_snapshots"
     "long_cycle_commits_many"
     "periodic_collection_shrinks_heap"
     "real_text_compresses_less"
@@ -107,7 +108,6 @@ const SCENARIOS: &[Builtin] = builtin!("scenarios":
     "swarm_members"
     "swarm_service"
     "swarm_three"
-    "timeout_cell"
     "unflushed_ack_loses_writes"
     "unflushed_ack_spares_wait"
     "unlimited_body_lets_follower_catch_up"
@@ -120,6 +120,9 @@ const STUDIES: &[Builtin] = builtin!("studies":
     "availsim_wan"
     "election_timeout_price"
     "raft_paper_fig16"
+    "timeout_invariant"
+    "timeout_table"
+    "timeout_table_past"
 );
 
 const PROFILES: &[Builtin] = builtin!("profiles":
