@@ -98,6 +98,7 @@ const SCENARIOS: &[Builtin] = builtin!("scenarios":
     "snapshot_on_its_own_thread"
     "snapshot_spares_heartbeat"
     "snapshot_starves_heartbeat"
+    "snapshot_writes_all_values"
     "snapshots_cost_all_data"
     "streamed_restore_spares_memory"
     "streamed_snapshot_spares_heap"

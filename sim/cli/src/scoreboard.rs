@@ -217,8 +217,10 @@ pub fn closing(rows: &[&Judged]) -> String {
     for judged in of(Role::Fitted) {
         fitted.extend(judged.constants.iter().map(|c| (&judged.scenario.head.profile.0, c)));
     }
+    let orders = of(Role::Predicted).filter(|j| j.verdict == Verdict::OrderHolds).count();
     let mut text = format!(
-        "{} rows, {} constants fitted on {} rows, {} predicted, {} inside\n",
+        "{} rows, {} constants fitted on {} rows, {} predicted, {} inside ({orders} of them orders that \
+         hold)\n",
         rows.len(),
         fitted.len(),
         of(Role::Fitted).count(),
@@ -266,6 +268,12 @@ pub fn runs(batch: &Batch) -> Vec<Vec<String>> {
         let failed = match runs.tally.failed {
             0 => "no check failed".to_string(),
             failed => format!("{} failed", grouped(failed)),
+        };
+        let (shown, seeds_run) = (runs.tally.shown, runs.tally.seeds);
+        let failed = match shown {
+            0 => failed,
+            shown if shown == seeds_run => failed,
+            shown => format!("{failed}; shown by {shown} of {seeds_run} seeds"),
         };
         row([name, &seeds, &failed])
     };
