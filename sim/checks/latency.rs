@@ -261,7 +261,7 @@ mod tests {
     #[test]
     fn every_measure_is_explained() {
         let check = Latency { writes: vec![1; 8], reads: vec![1], ..Latency::default() };
-        assert_eq!(check.all(9).len(), 16);
+        assert_eq!(check.all(9).len(), 17);
         assert!(check.all(9).iter().all(|m| word().about.contains(m.name)));
     }
 }

@@ -1,7 +1,7 @@
 //! Measures: own snapshots that became durable, the longest of them from start to durability, and
 //! snapshots that a node got from a peer. Of the first five of each host it is measured one by one how
-//! long they took to serialise, for a full snapshot takes longer with all that was written before it. A snapshot that a crash or the end
-//! of the run cut short counts nowhere.
+//! long they took to serialise, for a full snapshot takes longer with all that was written before it. A
+//! snapshot that a crash or the end of the run cut short counts nowhere.
 
 use std::collections::BTreeMap;
 

@@ -24,6 +24,14 @@ use program::{command, golden, json, root, scratch, wavetank};
 fn registry() -> &'static Registry {
     static REGISTRY: OnceLock<&'static Registry> = OnceLock::new();
     REGISTRY.get_or_init(|| {
+        let elector = node(
+            "elector",
+            "As in the program.",
+            elector::PLANTS,
+            elector::EVENTS,
+            elector::Config::validate,
+            elector::run,
+        );
         let store = node(
             "store",
             "As in the program.",
@@ -33,7 +41,7 @@ fn registry() -> &'static Registry {
             store::run,
         );
         leak(Registry {
-            nodes: vec![store],
+            nodes: vec![elector, store],
             workloads: workloads::words(),
             faults: faults::words(),
             checks: checks::words(),

@@ -58,9 +58,9 @@ const SESSIONS: &[Plant] = &[
 ];
 
 /// What a client is told before it is so.
-const BATCHES: &[Plant] = &[
-    plant("batch_acked_before_applied", "acked_durable", "sim/tests/stored.toml", 20).then(DIVERGED),
-];
+const BATCHES: &[Plant] =
+    &[plant("batch_acked_before_applied", "acked_durable", "sim/tests/stored.toml", 20)
+        .then(DIVERGED)];
 
 /// Who may read without asking.
 const LEASES: &[Plant] = &[

@@ -14,8 +14,7 @@ const CONTESTED: &str = "sim/tests/contested.toml";
 const LATE: &str = "sim/tests/late_followers.toml";
 
 /// By what goes wrong.
-pub const TABLES: &[&[Plant]] =
-    &[VOTES, LOGS, APPLIED, ELECTIONS, SNAPSHOTS, DELTAS, READS];
+pub const TABLES: &[&[Plant]] = &[VOTES, LOGS, APPLIED, ELECTIONS, SNAPSHOTS, DELTAS, READS];
 
 const VOTES: &[Plant] = &[
     plant("candidate_votes_again", "one_vote_per_term", SWARM, 20),

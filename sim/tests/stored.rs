@@ -70,7 +70,8 @@ fn fresh_buffers_are_allocated_for_each_value_and_pooled_ones_once() {
     };
     let (pooled, fresh) = (allocated("pooled"), allocated("fresh"));
     assert!(pooled < 2e6, "one buffer of 1 MB: {pooled}");
-    assert!((100e6..110e6).contains(&fresh), "a leader gets 100 bodies of 1 MB: {fresh}");
+    // A request, a decoded command and a document of 1 MB for each of 100 values; what is encoded is small.
+    assert!((300e6..302e6).contains(&fresh), "a leader allocates three times for each: {fresh}");
 }
 
 #[test]

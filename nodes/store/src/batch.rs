@@ -80,8 +80,7 @@ impl Writes {
         let table = table.clone();
         let acked_early = host.planted(Plant("batch_acked_before_applied"));
         let queue = None;
-        let mut writes =
-            Writes { host, thread, raft, encoding, table, acked_early, peers, queue };
+        let mut writes = Writes { host, thread, raft, encoding, table, acked_early, peers, queue };
         if own.writes.0 != "batched" {
             return (writes, None);
         }

@@ -1,8 +1,8 @@
 //! `study NAME`: every cell of a study under the same seeds, in worker processes (`crew`), and what follows
 //! from them: a table with intervals, the Pareto front, a recommendation, a map. Finished runs are kept in
-//! the study's folder (`kept_runs`), so a study that was interrupted is typed again and goes on, and prints then
-//! what an undisturbed one prints, byte for byte. A study that is complete prints at once; `--fresh` runs it
-//! anew.
+//! the study's folder (`kept_runs`), so a study that was interrupted is typed again and goes on, and prints
+//! then what an undisturbed one prints, byte for byte. A study that is complete prints at once; `--fresh`
+//! runs it anew.
 //!
 //! In JSON one object: `{study, scenario, seeds, units: {name: unit}, cells: [{params: {}, seeds, measures:
 //! {name: {mean, p10, p50, p90, p99, p999, max, ci: [low, high]}}}], failed, broken, front, recommended}`,
