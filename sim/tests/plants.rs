@@ -57,6 +57,11 @@ const SESSIONS: &[Plant] = &[
     plant("session_not_in_snapshot", "exactly_once", SWARM, 100).then(&["state_machine_safety"]),
 ];
 
+/// What a client is told before it is so.
+const BATCHES: &[Plant] =
+    &[plant("batch_acked_before_applied", "acked_durable", "sim/tests/stored.toml", 20)
+        .then(DIVERGED)];
+
 /// Who may read without asking.
 const LEASES: &[Plant] = &[
     plant("lease_from_ack", "lease_exclusive", MIXED, 100),
@@ -84,6 +89,11 @@ fn sessions() {
 }
 
 #[test]
+fn batches() {
+    all_are_caught(BATCHES);
+}
+
+#[test]
 fn leases_and_leaders_that_come_and_go() {
     all_are_caught(LEASES);
 }
@@ -100,7 +110,7 @@ fn a_lease_that_does_not_allow_for_drift() {
 
 /// Every table.
 fn tables() -> impl Iterator<Item = &'static Plant> {
-    let own = [SYNCS, DISK_LAGS, SESSIONS, LEASES];
+    let own = [SYNCS, DISK_LAGS, SESSIONS, BATCHES, LEASES];
     let raft = plants_raft::TABLES;
     let others = [
         plants_disk::BELIEVED,

@@ -14,7 +14,7 @@ const CONTESTED: &str = "sim/tests/contested.toml";
 const LATE: &str = "sim/tests/late_followers.toml";
 
 /// By what goes wrong.
-pub const TABLES: &[&[Plant]] = &[VOTES, LOGS, APPLIED, ELECTIONS, SNAPSHOTS, READS];
+pub const TABLES: &[&[Plant]] = &[VOTES, LOGS, APPLIED, ELECTIONS, SNAPSHOTS, DELTAS, READS];
 
 const VOTES: &[Plant] = &[
     plant("candidate_votes_again", "one_vote_per_term", SWARM, 20),
@@ -54,6 +54,11 @@ const SNAPSHOTS: &[Plant] = &[
     plant("log_compacted_to_applied", "kernel", LATE, 40),
 ];
 
+const DELTAS: &[Plant] = &[
+    plant("delta_skips_removed", STATE, "sim/tests/deltas.toml", 20).then(DIVERGED),
+    plant("delta_base_forgotten", "kernel", "sim/tests/deltas.toml", 20),
+];
+
 const READS: &[Plant] =
     &[plant("read_before_own_term", "read_fresh", "sim/tests/new_leaders.toml", 10)];
 
@@ -80,6 +85,11 @@ fn contested_elections() {
 #[test]
 fn followers_that_are_sent_a_snapshot() {
     all_are_caught(SNAPSHOTS);
+}
+
+#[test]
+fn snapshots_that_rest_on_others() {
+    all_are_caught(DELTAS);
 }
 
 #[test]

@@ -270,6 +270,7 @@ fn plants(host: &Host) -> Plants {
         snapshot_installed_before_durable: planted("snapshot_installed_before_durable"),
         snapshot_never_reported: planted("snapshot_never_reported"),
         snapshot_mark_too_late: planted("snapshot_mark_too_late"),
+        delta_base_forgotten: planted("delta_base_forgotten"),
         log_compacted_to_applied: planted("log_compacted_to_applied"),
         request_before_fsync: planted("request_before_fsync"),
         answer_by_index_alone: planted("answer_by_index_alone"),

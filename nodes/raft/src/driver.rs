@@ -160,6 +160,7 @@ pub(crate) struct Plants {
     pub(crate) snapshot_installed_before_durable: bool,
     pub(crate) snapshot_never_reported: bool,
     pub(crate) snapshot_mark_too_late: bool,
+    pub(crate) delta_base_forgotten: bool,
     pub(crate) log_compacted_to_applied: bool,
     pub(crate) request_before_fsync: bool,
     pub(crate) answer_by_index_alone: bool,
@@ -313,6 +314,7 @@ impl Driver {
                     if let Some(at) = self.at(group) {
                         let is_snapshot = message.get_msg_type() == MessageType::MsgSnapshot;
                         self.groups[at].step(&self.host, now, message);
+                        failed = failed.or(self.groups[at].contradicted.take());
                         if is_snapshot && !self.groups[at].has_snapshot() {
                             lock(&self.replicas[&group]).piece = None;
                         }

@@ -107,6 +107,7 @@ pub const PLANTS: &[(&str, &str)] = &[
         "a peer's snapshot replaces the log before its mark lasts",
     ),
     ("snapshot_never_reported", "a leader does not learn that a snapshot was not delivered"),
+    ("delta_base_forgotten", "a snapshot that others rest on goes as if it were superseded"),
     ("snapshot_mark_too_late", "a snapshot's position is read after its state was captured"),
     ("log_compacted_to_applied", "the log is removed up to what is applied, snapshot or not"),
     ("request_before_fsync", "a candidate asks for votes before its disk has its own"),

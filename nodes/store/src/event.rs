@@ -49,6 +49,8 @@ pub enum StoreEvent {
         /// Commands of the batch whose outcome is unknown.
         commands: u64,
     },
+    /// The table's files find no room on the disk; nothing is applied until there is some.
+    TableWaits,
     /// A command was being applied while the table had been closed already.
     AppliedAfterClose {
         /// The log index of the command.
@@ -65,6 +67,7 @@ impl StoreEvent {
         "command_encoded",
         "batch_proposed",
         "batch_given_up",
+        "table_waits",
         "applied_after_close",
     ];
 }
@@ -82,6 +85,7 @@ impl Event for StoreEvent {
             StoreEvent::Encoded { .. } => "command_encoded",
             StoreEvent::Batched { .. } => "batch_proposed",
             StoreEvent::BatchGivenUp { .. } => "batch_given_up",
+            StoreEvent::TableWaits => "table_waits",
             StoreEvent::AppliedAfterClose { .. } => "applied_after_close",
         }
     }
@@ -104,6 +108,7 @@ impl Event for StoreEvent {
             StoreEvent::BatchGivenUp { commands } => {
                 format!("gave up {commands} commands of a batch, outcome unknown")
             }
+            StoreEvent::TableWaits => "no room for the table".to_string(),
             StoreEvent::AppliedAfterClose { index } => {
                 format!("the table was closed before {index} was applied")
             }
@@ -120,13 +125,16 @@ impl Event for StoreEvent {
             StoreEvent::Encoded { raw, body } => facts.num(*raw).num(*body),
             StoreEvent::Batched { commands, bytes } => facts.num(*commands).num(*bytes),
             StoreEvent::BatchGivenUp { commands } => facts.num(*commands),
+            StoreEvent::TableWaits => facts,
             StoreEvent::AppliedAfterClose { index } => facts.num(*index),
         };
     }
 
     fn weight(&self) -> Weight {
         match self {
-            StoreEvent::BatchGivenUp { .. } | StoreEvent::AppliedAfterClose { .. } => Weight::Story,
+            StoreEvent::BatchGivenUp { .. }
+            | StoreEvent::TableWaits
+            | StoreEvent::AppliedAfterClose { .. } => Weight::Story,
             StoreEvent::Serving { .. } => Weight::Detail,
             StoreEvent::Done { .. }
             | StoreEvent::Repeated { .. }

@@ -28,13 +28,15 @@ pub use config::{Config, Own};
 /// The store's own deliberate defects. The first two make a command be done twice, which
 /// `exactly_once` sees in what the state machines say; the third makes states differ. The others tell
 /// clients what no order of their operations explains.
-const OWN_PLANTS: [(&str, &str); 7] = [
+const OWN_PLANTS: [(&str, &str); 9] = [
     ("session_forgotten", "a repeated command is done again"),
     ("session_not_in_snapshot", "a snapshot has no sessions, and unknown ones are trusted"),
     ("session_expires_by_own_clock", "each node ends idle sessions by its own clock"),
     ("cas_blind", "a compare-and-set does not compare"),
     ("delete_forgotten", "a delete is acknowledged and leaves the value where it is"),
     ("place_not_freed", "a client that breaks off keeps its place among max_clients"),
+    ("delta_skips_removed", "what changed since a snapshot does not tell which keys are gone"),
+    ("batch_acked_before_applied", "commands of a batch are answered as soon as they are proposed"),
     ("stale_get", "a node reads its own table without asking whether it is up to date"),
 ];
 

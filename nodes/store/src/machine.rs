@@ -49,6 +49,7 @@ impl SharedTable {
             session_expires_by_own_clock: host.planted(Plant("session_expires_by_own_clock")),
             cas_blind: host.planted(Plant("cas_blind")),
             delete_forgotten: host.planted(Plant("delete_forgotten")),
+            delta_skips_removed: host.planted(Plant("delta_skips_removed")),
         };
         let mut table = Table::new(plants);
         table.memory = Some(host.memory());

@@ -7,15 +7,23 @@
 //! Sizes, operations and their order are real, the bytes are zeroes: nobody reads a value from here.
 //! The truth is the log and its snapshots, so a crash loses nothing; at a boot, and when a peer's
 //! snapshot is installed, both files are begun afresh and filled with the state as it was restored.
+//! On a full disk the table waits for room, as the log does, and nobody is answered until there is some;
+//! a node that is asked to stop then stops waiting, for the files are begun afresh anyway.
 //! Left out: pages of indices and of the free list, several values on one page, a cache of pages.
 //! Source: LiteDB 5 in its direct mode (8 KiB pages, a checkpoint every 1,000 of them).
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io;
+use std::future::poll_fn;
+use std::io::{self, ErrorKind};
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Poll;
+use std::time::Duration;
 
 use bytes::Bytes;
 use host::{Chunks, Class, File, Host, OpenMode};
+
+use crate::event::StoreEvent;
 
 const TABLE: Class = Class("table");
 /// Bytes of a page, and of those the ones that hold a value.
@@ -25,6 +33,8 @@ const ROOM: u64 = PAGE - 32;
 const CHECKPOINT: u64 = 1000;
 /// Zeroes that all pages share.
 static ZEROES: [u8; 1 << 20] = [0; 1 << 20];
+/// Pause between two attempts to write to a full disk.
+const ROOM_PAUSE: Duration = Duration::from_millis(50);
 /// Bytes that are read at a time.
 const PIECE: u64 = 4 << 20;
 
@@ -132,6 +142,7 @@ fn zeroes(pages: u64) -> Chunks {
 /// Both files. Clones share them.
 #[derive(Clone)]
 pub(crate) struct Pages {
+    host: Host,
     data: File,
     journal: File,
     layout: Arc<Mutex<Layout>>,
@@ -143,7 +154,7 @@ impl Pages {
         let disk = host.disk();
         let data = disk.open("table/data", OpenMode::Fresh).await?;
         let journal = disk.open("table/journal", OpenMode::Fresh).await?;
-        Ok(Pages { data, journal, layout: Arc::default() })
+        Ok(Pages { host: host.clone(), data, journal, layout: Arc::default() })
     }
 
     fn layout(&self) -> MutexGuard<'_, Layout> {
@@ -171,13 +182,47 @@ impl Pages {
 
     async fn write(&self, pages: u64) -> io::Result<()> {
         if pages > 0 {
-            self.journal.append(TABLE, zeroes(pages)).await?;
+            self.with_room(|| async { self.journal.append(TABLE, zeroes(pages)).await.map(drop) })
+                .await?;
         }
         let Some(runs) = self.layout().checkpoint() else { return Ok(()) };
-        self.journal.sync(TABLE).await?;
+        // A sync may be tried again here: nothing rests on what these files hold.
+        self.with_room(|| self.journal.sync(TABLE)).await?;
         let extent = |run: &Run| (run.first * PAGE, zeroes(run.count));
-        self.data.write_at(TABLE, runs.iter().map(extent).collect()).await?;
+        let extents = || runs.iter().map(extent).collect::<Vec<_>>();
+        self.with_room(|| self.data.write_at(TABLE, extents())).await?;
         self.journal.truncate(0).await
+    }
+
+    /// Tries until there is room, or until the node is asked to stop.
+    async fn with_room<F>(&self, attempt: impl Fn() -> F) -> io::Result<()>
+    where
+        F: Future<Output = io::Result<()>>,
+    {
+        let mut waits = false;
+        loop {
+            let full = |kind| matches!(kind, ErrorKind::StorageFull | ErrorKind::QuotaExceeded);
+            match attempt().await {
+                Err(error) if full(error.kind()) => {}
+                done => return done,
+            }
+            if !std::mem::replace(&mut waits, true) {
+                self.host.emit(StoreEvent::TableWaits);
+            }
+            if self.stops_within(ROOM_PAUSE).await {
+                return Ok(());
+            }
+        }
+    }
+
+    async fn stops_within(&self, pause: Duration) -> bool {
+        let clock = self.host.clock();
+        let (mut stopping, mut pause) = (pin!(self.host.stopping()), pin!(clock.sleep(pause)));
+        poll_fn(|cx| match stopping.as_mut().poll(cx) {
+            Poll::Ready(()) => Poll::Ready(true),
+            Poll::Pending => pause.as_mut().poll(cx).map(|_| false),
+        })
+        .await
     }
 
     /// Reads all of the data file, as a snapshot does.

@@ -46,7 +46,7 @@ pub async fn run(host: Host, config: Config, members: Members) -> io::Result<()>
     let listener = host.net().listen(&me.client_addr).await?;
     host.emit(StoreEvent::Serving { keys: table.lock().keys() });
     let thread = host.thread("client");
-    let weights = (&table.buffers, members.all.len() as u64 - 1);
+    let weights = (&table, members.all.len() as u64 - 1);
     let (writes, batching) = Writes::new(&host, &thread, &raft, &config.own, weights);
     let batching = batching.map(|batching| thread.spawn("store_batches", batching));
     let node = Arc::new(Node {

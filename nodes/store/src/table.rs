@@ -73,6 +73,7 @@ pub(crate) struct Plants {
     pub(crate) session_expires_by_own_clock: bool,
     pub(crate) cas_blind: bool,
     pub(crate) delete_forgotten: bool,
+    pub(crate) delta_skips_removed: bool,
 }
 
 /// Planted: how long a session may be idle by a node's own clock.

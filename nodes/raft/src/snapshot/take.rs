@@ -192,7 +192,7 @@ impl Taker {
         let mut oldest = path(group, before);
         let prefix = format!("snap/{group}-");
         let names = disk.list(&prefix).await.unwrap_or_default();
-        if self.chained {
+        if self.chained && !self.plants.delta_base_forgotten {
             // What stays may rest on earlier ones.
             let stays = names.iter().find(|n| **n >= oldest && !n.contains('.'));
             let index = stays.and_then(|n| n.strip_prefix(&prefix)?.parse().ok());

@@ -33,7 +33,9 @@ impl Table {
         if since < self.deltas_from {
             return None;
         }
-        let removed = || self.removed.iter().filter(|(_, at)| **at > since);
+        // Planted: a column of versions names what is there. What is gone has none.
+        let told = !self.plants.delta_skips_removed;
+        let removed = || self.removed.iter().filter(|(_, at)| **at > since && told);
         let changed = || self.items.iter().filter(|(_, item)| item.version > since);
         let (mut image, mut flat) = (Image::new(), BytesMut::new());
         flat.put_u64_le(changed().count() as u64);
