@@ -169,13 +169,14 @@ async fn batching(writes: Writes, bounds: Bounds, mut waiting: UnboundedReceiver
         let until = clock.now() + bounds.timeout;
         for (at, write) in batch.into_iter().enumerate() {
             writes.charge(&write).await;
-            let whole = whole.clone();
-            // The index that it will have, if nothing comes between.
-            let next = || writes.table.lock().index + 1 + at as u64;
-            let early = writes.acked_early.then(|| Reply::Done { version: next() });
             let told = whole.clone();
-            writes.propose(write, move |reply| told.told(at, reply));
-            early.into_iter().for_each(|reply| whole.told(at, reply));
+            if writes.acked_early {
+                let version = writes.table.lock().index + 1 + at as u64;
+                told.told(at, Reply::Done { version });
+                writes.propose(write, drop);
+            } else {
+                writes.propose(write, move |reply| told.told(at, reply));
+            }
         }
         let host = writes.host.clone();
         drop(writes.thread.spawn("store_batch", async move {

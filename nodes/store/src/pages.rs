@@ -189,7 +189,7 @@ impl Pages {
         // A sync may be tried again here: nothing rests on what these files hold.
         self.with_room(|| self.journal.sync(TABLE)).await?;
         let extent = |run: &Run| (run.first * PAGE, zeroes(run.count));
-        let extents = || runs.iter().map(extent).collect();
+        let extents = || runs.iter().map(extent).collect::<Vec<_>>();
         self.with_room(|| self.data.write_at(TABLE, extents())).await?;
         self.journal.truncate(0).await
     }

@@ -47,11 +47,15 @@ impl Group {
         if !self.forgetful || !appends || message.term < self.raw.raft.term {
             return None;
         }
-        let committed = message.entries.iter().take_while(|e| e.index <= log.committed);
         // What is no longer held was compared when it was.
-        let differs = |index, term| log.term(index).is_ok_and(|own| own > 0 && own != term);
-        let entry = committed.into_iter().find(|e| differs(e.index, e.term))?;
-        let (index, term, leader) = (entry.index, entry.term, message.from);
+        let differs = |&(index, term): &(u64, u64)| {
+            let own = log.term(index);
+            index <= log.committed && own.is_ok_and(|own| own > 0 && own != term)
+        };
+        let entries = message.entries.iter().map(|e| (e.index, e.term));
+        let mut all = std::iter::once((message.index, message.log_term)).chain(entries);
+        let (index, term) = all.find(differs)?;
+        let leader = message.from;
         let text = format!(
             "the leader {leader} has entry {index} of term {term}, another is committed here: \
              a majority lost what it had acknowledged"
