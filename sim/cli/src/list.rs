@@ -4,8 +4,10 @@
 //!
 //! The lists are the registry's own, so a word that is listed is a word that works; `explain` tells more.
 
+use std::collections::BTreeSet;
+
 use kernel::outcome::exit;
-use kernel::registry::CheckWord;
+use kernel::registry::{CheckWord, Registry};
 use serde_json::json;
 
 use crate::args::{Format, List};
@@ -35,12 +37,19 @@ pub fn list(session: &Session, args: &List) -> Result<i32, Failure> {
     Ok(exit::OK)
 }
 
+/// Plants and what they are, each once: nodes may share them.
+fn plants(words: &Registry) -> Vec<(&'static str, &'static str)> {
+    let mut seen = BTreeSet::new();
+    let all = words.nodes.iter().flat_map(|n| n.plants).copied();
+    all.filter(|(word, _)| seen.insert(*word)).collect()
+}
+
 fn as_json(session: &Session, [scenarios, studies, documents]: &[Titled; 3]) -> serde_json::Value {
     let words = session.registry;
     let named = |all: &Titled| -> Vec<_> {
         all.iter().map(|(n, t)| json!({"name": n, "title": t})).collect()
     };
-    let plants: Vec<&str> = words.nodes.iter().flat_map(|n| n.plants).map(|p| p.0).collect();
+    let plants: Vec<&str> = plants(words).iter().map(|p| p.0).collect();
     json!({
         "scenarios": named(scenarios),
         "studies": named(studies),
@@ -71,7 +80,7 @@ fn as_text(session: &Session, [scenarios, studies, documents]: &[Titled; 3]) -> 
         ("workloads", words.workloads.iter().map(|w| (w.word, w.about)).collect()),
         ("faults", words.faults.iter().map(|w| (w.word, w.about)).collect()),
         ("checks", claims.collect()),
-        ("plants", words.nodes.iter().flat_map(|n| n.plants).copied().collect()),
+        ("plants", plants(words)),
         ("measures", words.measures.clone()),
     ];
     let mut text = String::new();

@@ -173,7 +173,7 @@ fn jobs(args: &Plants) -> usize {
     args.jobs.map_or_else(cores, usize::from)
 }
 
-/// The plants that were asked for, each with the default sweep of its node.
+/// The plants that were asked for, each with the default sweep of a node that has it.
 fn quarries(session: &Session, words: &[String]) -> Result<Vec<Quarry>, Failure> {
     let all = || session.registry.nodes.iter().flat_map(|n| n.plants).map(|p| p.0);
     for word in words {
@@ -183,6 +183,11 @@ fn quarries(session: &Session, words: &[String]) -> Result<Vec<Quarry>, Failure>
     for name in session.library.scenario_names().iter().filter(|n| n.starts_with(SWARM)) {
         swarms.push(session.scenario(name, &[])?);
     }
+    // Nodes may share plants, and one of them be without a default sweep.
+    let swept = |word: &str| {
+        let with = session.registry.nodes.iter().filter(|n| n.plants.iter().any(|p| p.0 == word));
+        { with }.any(|n| swarms.iter().any(|s| s.cluster.node.0 == n.word))
+    };
     let mut out = Vec::new();
     for node in &session.registry.nodes {
         let of: Vec<Arc<Scenario>> =
@@ -192,6 +197,9 @@ fn quarries(session: &Session, words: &[String]) -> Result<Vec<Quarry>, Failure>
             false => words.iter().any(|w| w == word),
         };
         for word in node.plants.iter().map(|p| p.0).filter(wanted) {
+            if of.is_empty() && swept(word) {
+                continue;
+            }
             if of.is_empty() {
                 let text = format!("node `{}` has no scenario named {SWARM}*", node.word);
                 return Err(Failure::usage(text));
