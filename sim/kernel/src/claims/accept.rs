@@ -140,13 +140,13 @@ pub fn scaled(text: &str, percent: u64) -> Option<(String, f64)> {
     };
     let time = |d: Duration| Duration::from_nanos(times(nanos(d)));
     let factor = percent as f64 / 100.0;
-    let (new, factor) = if let Ok(q) = parse_quantiles(text) {
-        (show_quantiles(&q.map(times)), factor)
-    } else if let Ok(d) = parse_duration(text) {
+    let (new, factor) = if let Ok(d) = parse_duration(text) {
         (show(time(d)), factor)
     } else if let Ok(mut span) = parse_span(text) {
         (span.min, span.max) = (time(span.min), time(span.max));
         (show_span(span), factor)
+    } else if let Ok(q) = parse_quantiles(text) {
+        (show_quantiles(&q.map(times)), factor)
     } else if let Ok(Size(n)) = parse_size(text) {
         (show_size(Size(times(n))), factor)
     } else if let Ok(Rate(n)) = parse_rate(text) {
