@@ -138,12 +138,13 @@ fn a_seed_brings_the_same_load_and_faults_to_every_cell() {
 #[test]
 fn what_is_typed_wrong_is_refused() {
     let out = scratch("study-wrong");
-    let cases: [(&[&str], i32, &str); 8] = [
+    let cases: [(&[&str], i32, &str); 9] = [
         (&["--set", "election_timeot=1s..2s"], 64, "did you mean `election_timeout`?"),
         (&["--set", "election_timeout=1s..2x"], 65, "cell election_timeout=1s..2x heartbeat=25ms"),
         (&["--set", "cluster.config.heartbeat=5ms"], 64, "its parameter is `heartbeat`"),
         (&["--set", "heartbeat="], 64, "is not NAME=VALUE"),
         (&["--set", "heartbeat=1=2"], 64, "is not NAME=VALUE"),
+        (&["--set", "heartbeat=5ms", "heartbeat=6ms"], 64, "`heartbeat` is given twice"),
         (&["--seeds", "5..5"], 64, "no seed"),
         (&["--format", "xml"], 64, "xml"),
         (&["--bless", "--set", "heartbeat=5ms"], 64, "cannot be used with"),
@@ -172,6 +173,66 @@ fn a_file_that_is_wrong_is_refused_with_its_place() {
     assert_eq!(output.status.code(), Some(65), "{told}");
     assert!(told.contains("mine.toml:") && told.contains("`no_leader_max`"), "{told}");
     assert_eq!(told.lines().count(), 1, "one slip, one complaint: {told}");
+}
+
+#[test]
+fn what_a_file_names_wrong_is_not_blamed_on_what_was_typed() {
+    let dir = scratch("study-names");
+    let text = fs::read_to_string(root().join(format!("sim/studies/{STUDY}.toml"))).unwrap();
+    let file = dir.join("mine.toml");
+    let cases = [
+        ("cluster.config.heartbeat\"", "cluster.config.heartbeet\"", "mine.toml:18:8: no key"),
+        ("\"slow_links_tempt_voters", "\"slow_links_tempt_voter", "mine.toml:7:12: no scenario"),
+        ("\"100ms..200ms", "\"100ms..200", "mine.toml:13:8: cell election_timeout=100ms..200 "),
+    ];
+    for (old, new, says) in cases {
+        fs::write(&file, text.replacen(old, new, 1)).unwrap();
+        let output = command(root(), &["study", file.to_str().unwrap()]).output().unwrap();
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(65), "{told}");
+        assert!(told.contains(says) && !told.contains("--set"), "{told}");
+    }
+}
+
+#[test]
+fn failed_runs_are_named_with_how_to_see_them() {
+    let out = scratch("study-vacuous");
+    let few = ["--seeds", "0..2", "--set", "heartbeat=25ms", "min_acks=100000000"];
+    let text = |form: &str| {
+        let output = study(&out, &[&few[..], &["--format", form]].concat()).output().unwrap();
+        stdout(&output)
+    };
+    let page = text("human");
+    let head = page.lines().next().unwrap();
+    assert!(head.ends_with("--set heartbeat=25ms --set min_acks=100000000"), "{head}");
+    assert!(page.contains("runs_failed"), "{page}");
+    let line = page.lines().find(|l| l.starts_with("  failed  8 vacuous: ")).unwrap();
+    let again = line.split_once(" tank ").unwrap().1;
+    let words: Vec<&str> = again.split(' ').collect();
+    let output = command(root(), &words).output().unwrap();
+    assert_eq!(output.status.code(), Some(6), "{line}: {output:?}");
+    let object = json_lines(text("json").as_bytes()).remove(0);
+    assert_eq!(object["sets"]["min_acks"], "100000000", "{object}");
+    assert_eq!(object["failed"], serde_json::json!([2, 2, 2, 2]));
+    let csv = text("csv");
+    let head: Vec<&str> = csv.lines().next().unwrap().split(',').collect();
+    assert!(head.ends_with(&["failed", "broken", "front", "recommended"]), "{head:?}");
+    assert_eq!(csv.lines().count(), 1 + 4 * 3, "a line for each cell and column: {csv}");
+}
+
+#[test]
+fn runs_of_another_program_go_when_one_begins_anew() {
+    let out = scratch("study-foreign");
+    let one = ["--seeds", "0..1", "--set", "heartbeat=25ms", "election_timeout=1s..2s"];
+    let page = stdout(&study(&out, &one).output().unwrap());
+    assert!(!page.contains('['), "one seed has no interval: {page}");
+    fs::write(out.join("envelope.json"), "{}").unwrap();
+    let output = study(&out, &one).output().unwrap();
+    assert_eq!(output.status.code(), Some(65), "{output:?}");
+    let output = study(&out, &[&one[..], &["--fresh"]].concat()).output().unwrap();
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(told.contains("1 older runs of another build dropped"), "{told}");
+    assert_eq!(stdout(&output), page);
 }
 
 #[test]

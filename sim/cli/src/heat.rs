@@ -209,7 +209,9 @@ impl Heat {
         if marks.contains(&Mark::Broken) {
             words.push("x: breaks a constraint");
         }
-        words.push("[95 % interval of the mean]");
+        if self.panels.iter().flat_map(|p| &p.tiles).any(|(_, _, t)| !t.note.is_empty()) {
+            words.push("[95 % interval of the mean]");
+        }
         line(body, (EDGE, top + 2 * LINE + 18), "small", &words.join("; "));
     }
 

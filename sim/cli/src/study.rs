@@ -4,11 +4,12 @@
 //! then what an undisturbed one prints, byte for byte. A study that is complete prints at once; `--fresh`
 //! runs it anew.
 //!
-//! In JSON one object: `{study, scenario, seeds, units: {name: unit}, cells: [{params: {}, seeds, measures:
-//! {name: {mean, p10, p50, p90, p99, p999, max, ci: [low, high]}}}], failed, broken, front, recommended}`,
-//! where `failed`, `broken` (constraints) and `front` go by cell, `recommended` has `{group, cell, text}`,
-//! and a column is missing from a cell in which no seed measured it. As CSV one line for each cell and
-//! column. Times are in ms, sizes in bytes.
+//! In JSON one object: `{study, scenario, seeds, sets: {name: value}, units: {name: unit}, cells: [{params:
+//! {}, seeds, measures: {name: {mean, p10, p50, p90, p99, p999, max, ci: [low, high]}}}], failed, broken,
+//! front, recommended}`, where `sets` is what was typed, `failed` (runs), `broken` (constraints) and `front`
+//! go by cell, `recommended` has `{group, cell, text}`, and a column is missing from a cell in which no seed
+//! measured it. As CSV one line for each cell and column, without figures where it was not measured. Times
+//! are in ms, sizes in bytes.
 //!
 //! `--bless` writes `results/studies/NAME.txt`, and `.svg` if there is a map, of a study as its file has it.
 //! The page names the hash of its inputs: scenario, values, seeds, columns and the study's own file. `bless`
@@ -38,6 +39,7 @@ use kernel::study::advice::{Cell, Table};
 
 use crate::args::{seeds, setting, size};
 use crate::interrupt::Interrupt;
+use crate::ledger::Foreign;
 use crate::process::Launch;
 use crate::progress::Progress;
 use crate::session::{Failure, Session, worst, write_whole};
@@ -46,7 +48,7 @@ use crate::terminal::{Paint, err, grouped, out};
 use asked::Asked;
 use crew::{Crew, News, Task};
 pub use keep::bless;
-use kept_runs::Store;
+use kept_runs::{Opened, Row, Store};
 use page::Page;
 
 /// Seeds of a task at most.
@@ -111,6 +113,8 @@ struct Order {
     /// Whether somebody named the folder.
     named: bool,
     fresh: bool,
+    /// How this program is called.
+    program: &'static str,
 }
 
 /// What a study came to.
@@ -120,9 +124,23 @@ struct Finished {
     table: Table,
     /// Runs by cell that are no clean pass.
     failed: Vec<u64>,
+    /// The kinds of those runs, in the order of their first.
+    failures: Vec<Failed>,
+    /// How this program is called.
+    program: &'static str,
     /// The worst that befell a run, as an exit code.
     code: i32,
     dir: PathBuf,
+}
+
+/// Runs that failed alike.
+struct Failed {
+    /// The class of failure, or the verdict where there is none.
+    kind: String,
+    /// How many.
+    runs: u64,
+    /// Cell and seed of the first.
+    first: (usize, u64),
 }
 
 /// Runs a study and prints what it came to.
@@ -180,13 +198,21 @@ impl Order {
             dir: args.out.clone().unwrap_or(default),
             named: args.out.is_some(),
             fresh: args.fresh,
+            program: session.registry.program(),
             asked,
         })
     }
 
     /// Runs what is missing. `None` if it was stopped.
     fn run(self, stop: &AtomicBool) -> Result<Option<Finished>, Failure> {
-        let (mut store, damaged) = Store::open(&self.dir, self.named)?;
+        // A folder that somebody named holds what somebody may want, unless told otherwise.
+        let keep = self.named && !self.fresh;
+        let foreign = if keep { Foreign::Refuse } else { Foreign::Replace };
+        let Opened { mut store, damaged, foreign } = Store::open(&self.dir, foreign)?;
+        if foreign > 0 {
+            let (path, runs) = (store.path.display(), grouped(foreign as u64));
+            err(&format!("{path}: {runs} older runs of another build dropped\n"));
+        }
         if damaged > 0 {
             let path = store.path.display();
             err(&format!("{path}: {damaged} damaged lines dropped; their seeds are run again\n"));
@@ -296,14 +322,24 @@ impl Order {
     fn finish(self, store: &Store) -> Finished {
         let study = &self.asked.study;
         let (mut table, mut failed, mut codes) = (Table::default(), Vec::new(), BTreeSet::new());
+        let mut failures: Vec<Failed> = Vec::new();
         table.units = vec![None; study.columns.len()];
-        for (key, params) in self.keys.iter().zip(&self.asked.cells) {
+        for (cell, (key, params)) in self.keys.iter().zip(&self.asked.cells).enumerate() {
             let mut values = vec![Vec::new(); study.columns.len()];
             let mut unclean = 0;
             for seed in self.seeds.clone() {
                 let row = store.row(key, seed);
                 let whole = row.filter(|row| row.whole());
-                unclean += u64::from(row.is_none_or(|row| row.code() != exit::OK));
+                if let Some(kind) = row.and_then(Row::failure) {
+                    unclean += 1;
+                    match failures.iter_mut().find(|f| f.kind == kind) {
+                        Some(known) => known.runs += 1,
+                        None => {
+                            let kind = kind.to_string();
+                            failures.push(Failed { kind, runs: 1, first: (cell, seed) });
+                        }
+                    }
+                }
                 codes.extend(row.filter(|row| !row.whole()).map(|row| row.code()));
                 for (i, column) in study.columns.iter().enumerate() {
                     let datum = whole.and_then(|row| Some((row, (*row.data.get(i)?)?)));
@@ -315,7 +351,7 @@ impl Order {
             failed.push(unclean);
         }
         let code = worst(codes);
-        let Order { asked, seeds, dir, .. } = self;
-        Finished { asked, seeds, table, failed, code, dir }
+        let Order { asked, seeds, dir, program, .. } = self;
+        Finished { asked, seeds, table, failed, failures, program, code, dir }
     }
 }

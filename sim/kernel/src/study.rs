@@ -21,6 +21,7 @@ mod tests;
 use std::ops::Range;
 
 use crate::check::Unit;
+use crate::scenario::Compare;
 use crate::study::column::Column;
 use crate::study::design::{Design, Param};
 
@@ -35,12 +36,16 @@ pub struct Study {
     pub about: String,
     /// The scenario that all cells begin with.
     pub scenario: String,
+    /// `file:line:column` of its name.
+    pub place: String,
     /// Every cell runs these, unless others are asked for.
     pub seeds: Range<u64>,
     /// Whether `bless` runs it; one that takes long writes its own result, and `bless` compares inputs.
     pub blessed: bool,
     /// Keys that all cells set, and their values.
     pub sets: Vec<(String, String)>,
+    /// `file:line:column` of those.
+    pub sets_place: String,
     /// What cells differ by, in order.
     pub params: Vec<Param>,
     /// Which cells there are.
@@ -65,7 +70,7 @@ pub struct Constraint {
     /// The column.
     pub column: usize,
     /// How the mean compares to the bound.
-    pub compare: crate::scenario::Compare,
+    pub compare: Compare,
     /// The bound, in the unit that is printed: ms, bytes, and so on.
     pub bound: f64,
     /// What the bound is written in: a time, a size, or neither.
@@ -98,6 +103,17 @@ pub struct Map {
     pub column: usize,
     /// Whether colours follow the logarithm.
     pub log: bool,
+}
+
+impl Constraint {
+    /// Whether a mean keeps the bound.
+    pub fn holds(&self, mean: f64) -> bool {
+        match self.compare {
+            Compare::AtMost => mean <= self.bound,
+            Compare::AtLeast => mean >= self.bound,
+            Compare::Equal => mean == self.bound,
+        }
+    }
 }
 
 impl Study {

@@ -9,6 +9,7 @@
 use std::sync::Arc;
 
 use host::settings::nearest;
+use kernel::outcome::exit;
 use kernel::run::Options;
 use kernel::scenario::Scenario;
 use kernel::study::Study;
@@ -22,6 +23,8 @@ pub struct Asked {
     pub study: Study,
     /// Values of the parameters, cell by cell.
     pub cells: Vec<Vec<String>>,
+    /// What was set, as it was typed.
+    pub typed: Vec<(String, String)>,
     /// Keys of the scenario that were set besides.
     sets: Vec<(String, String)>,
 }
@@ -36,6 +39,9 @@ impl Asked {
                 return Err(Failure::usage(format!("--set: `{key}={value}` is not NAME=VALUE")));
             }
             match study.param(key) {
+                Some(param) if fixed.iter().any(|(known, _)| *known == param) => {
+                    return Err(Failure::usage(format!("--set: `{key}` is given twice")));
+                }
                 Some(param) => fixed.push((param, value.clone())),
                 None => {
                     taken(&study, key)?;
@@ -44,20 +50,64 @@ impl Asked {
             }
         }
         let cells = study.cells(&fixed);
-        Ok(Asked { study, cells, sets: others })
+        Ok(Asked { study, cells, typed: sets.to_vec(), sets: others })
+    }
+
+    /// What a cell sets in the scenario; what was typed counts more than what the study's file sets.
+    pub fn sets_of(&self, cell: usize) -> Vec<(String, String)> {
+        [self.study.sets_of(&self.cells[cell]), self.sets.clone()].concat()
     }
 
     /// The scenario of a cell.
     pub fn scenario(&self, session: &Session, cell: usize) -> Result<Arc<Scenario>, Failure> {
         let values = &self.cells[cell];
-        let sets = [self.sets.clone(), self.study.sets_of(values)].concat();
+        let sets = self.sets_of(cell);
         session.scenario(&self.study.scenario, &sets).map_err(|failure| {
-            let text = self.param_meant(&failure.text).unwrap_or_else(|| {
-                let told: Vec<String> = self.told(values);
-                format!("{}: cell {}: {}", self.study.name, told.join(" "), failure.text)
-            });
-            Failure { text, ..failure }
+            if let Some(text) = self.param_meant(&failure.text) {
+                return Failure { text, ..failure };
+            }
+            let told = self.told(values).join(" ");
+            match self.written(&failure.text) {
+                Some((place, text)) if failure.code == exit::USAGE => {
+                    Failure::data(format!("{place}: {text}"))
+                }
+                Some((place, text)) => {
+                    Failure { text: format!("{place}: cell {told}: {text}"), ..failure }
+                }
+                None => {
+                    let text = format!("{}: cell {told}: {}", self.study.name, failure.text);
+                    Failure { text, ..failure }
+                }
+            }
         })
+    }
+
+    /// What is wrong with the study's file, and where, if it is that and not what was typed: a scenario that
+    /// is none, or a key or a value that the file sets.
+    fn written(&self, text: &str) -> Option<(String, String)> {
+        if text.starts_with("no scenario `") {
+            return Some((self.study.place.clone(), text.to_string()));
+        }
+        let text = &text.strip_prefix("--set: ")?.replace("--set: ", "");
+        let names = |key: &str| {
+            let full = text.strip_prefix(key).is_some_and(|rest| rest.starts_with(':'));
+            full || text.contains(&format!("`{key}`"))
+        };
+        let typed = |name: &str| self.typed.iter().any(|(key, _)| key == name);
+        if self.sets.iter().any(|(key, _)| names(key)) {
+            return None;
+        }
+        let own = self.study.params.iter().find(|p| p.keys.iter().any(|k| names(k)));
+        // A value that was typed for a parameter is not the file's; its key is.
+        let value = |name: &str| typed(name) && !text.contains("no key `");
+        match own {
+            Some(param) if value(&param.name) => None,
+            Some(param) => Some((param.place.clone(), text.to_string())),
+            None => {
+                let set = self.study.sets.iter().any(|(key, _)| names(key));
+                set.then(|| (self.study.sets_place.clone(), text.to_string()))
+            }
+        }
     }
 
     /// A key that is none may have been meant to be a parameter.

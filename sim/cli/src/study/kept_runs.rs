@@ -18,7 +18,7 @@ use kernel::outcome::{Outcome, exit};
 use kernel::study::column::Datum;
 use serde_json::{Value, json};
 
-use crate::ledger::{lock, program, read, seal, unseal};
+use crate::ledger::{Foreign, lock, program, read, seal, unseal};
 use crate::session::{Failure, write_whole};
 use crate::tally;
 
@@ -96,11 +96,27 @@ impl Row {
         tally::code(&self.verdict, &self.class)
     }
 
+    /// What kind of failure it is, or the verdict where there is none; `None` of a clean pass.
+    pub fn failure(&self) -> Option<&str> {
+        let kind = if self.class.is_empty() { &self.verdict } else { &self.class };
+        (self.code() != exit::OK).then_some(kind)
+    }
+
     /// Whether the run came to its end, so that its numbers are those of the whole load. What is not shown,
     /// not recovered in time or vacuous is a finding of a study and no failure.
     pub fn whole(&self) -> bool {
         [exit::OK, exit::LIVENESS, exit::NOT_SHOWN, exit::VACUOUS].contains(&self.code())
     }
+}
+
+/// A folder that was opened.
+pub struct Opened {
+    /// The folder.
+    pub store: Store,
+    /// Lines that were damaged, and dropped.
+    pub damaged: usize,
+    /// Runs of another program, which were dropped.
+    pub foreign: usize,
 }
 
 /// An open folder.
@@ -114,9 +130,8 @@ pub struct Store {
 }
 
 impl Store {
-    /// Opens or makes a folder. Results of another program are dropped from the default folder, and refused
-    /// in one that somebody named.
-    pub fn open(dir: &Path, named: bool) -> Result<(Store, usize), Failure> {
+    /// Opens or makes a folder. Results of another program are dropped, or refused.
+    pub fn open(dir: &Path, foreign: Foreign) -> Result<Opened, Failure> {
         std::fs::create_dir_all(dir).map_err(|e| Failure::io(dir, &e))?;
         let lock = lock(dir)?;
         let (label, path) = (dir.join("envelope.json"), dir.join("results.jsonl"));
@@ -126,19 +141,22 @@ impl Store {
         let known = known.map(|bytes| serde_json::from_slice::<Value>(&bytes).unwrap_or_default());
         let same = known.is_none_or(|known| known == envelope);
         let bytes = read(&path)?.unwrap_or_default();
-        if !same && named && !bytes.is_empty() {
+        if !same && foreign != Foreign::Replace && !bytes.is_empty() {
             let dir = dir.display();
             return Err(Failure::data(format!(
-                "{dir}: holds runs of another program; name another --out, or remove it"
+                "{dir}: holds runs of another program; name another --out, or throw them away by --fresh"
             )));
         }
-        let (rows, damaged) = if same { parse(&bytes) } else { (BTreeMap::new(), 0) };
+        let (known, damaged) = parse(&bytes);
+        let (rows, damaged, foreign) =
+            if same { (known, damaged, 0) } else { (BTreeMap::new(), 0, known.len()) };
         write_whole(&label, &format!("{envelope}\n"))?;
         let text = rendered(&rows);
         write_whole(&path, &text)?;
         let file = OpenOptions::new().append(true).open(&path);
         let file = file.map_err(|e| Failure::io(&path, &e))?;
-        Ok((Store { path, rows, file, len: text.len() as u64, _lock: lock }, damaged))
+        let store = Store { path, rows, file, len: text.len() as u64, _lock: lock };
+        Ok(Opened { store, damaged, foreign })
     }
 
     /// Throws away what is there.
@@ -208,8 +226,12 @@ mod tests {
     fn a_folder_keeps_its_runs_and_its_order() {
         let dir = std::env::temp_dir().join(format!("wavetank-store-{}", std::process::id()));
         let _ = std::fs::remove_dir_all(&dir);
-        let (mut store, _) = Store::open(&dir, true).unwrap();
-        assert_eq!(Store::open(&dir, true).err().unwrap().code, exit::IO, "it is locked");
+        let mut store = Store::open(&dir, Foreign::Refuse).unwrap().store;
+        assert_eq!(
+            Store::open(&dir, Foreign::Refuse).err().unwrap().code,
+            exit::IO,
+            "it is locked"
+        );
         for seed in [3, 1] {
             store.append(row(seed, &[Some((9, 0)), None])).unwrap();
         }
@@ -218,15 +240,17 @@ mod tests {
         drop(store);
         let cut = [&bytes[..], b"{\"half\""].concat();
         std::fs::write(dir.join("results.jsonl"), cut).unwrap();
-        let (mut store, damaged) = Store::open(&dir, true).unwrap();
-        assert_eq!(damaged, 1);
+        let Opened { mut store, damaged, foreign } = Store::open(&dir, Foreign::Refuse).unwrap();
+        assert_eq!((damaged, foreign), (1, 0));
         assert_eq!(store.row("c0ffee", 3), Some(&row(3, &[Some((9, 0)), None])));
         store.tidy().unwrap();
         assert_eq!(std::fs::read(dir.join("results.jsonl")).unwrap(), bytes);
         drop(store);
         std::fs::write(dir.join("envelope.json"), "{}").unwrap();
-        assert_eq!(Store::open(&dir, true).err().unwrap().code, exit::DATA);
-        assert!(Store::open(&dir, false).unwrap().0.row("c0ffee", 3).is_none());
+        assert_eq!(Store::open(&dir, Foreign::Refuse).err().unwrap().code, exit::DATA);
+        let opened = Store::open(&dir, Foreign::Replace).unwrap();
+        assert_eq!(opened.foreign, 2);
+        assert!(opened.store.row("c0ffee", 3).is_none());
         std::fs::remove_dir_all(&dir).unwrap();
     }
 

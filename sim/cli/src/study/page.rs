@@ -8,10 +8,11 @@ use kernel::study::Study;
 use kernel::study::advice::{Advice, Cell, Table};
 use kernel::study::column::{figure, shown_in};
 use kernel::study::design::spoken;
-use kernel::study::statistics::RESAMPLES;
+use kernel::study::statistics::{RESAMPLES, Summary};
 use serde_json::{Map, Value, json};
 
-use super::Finished;
+use super::{Failed, Finished};
+use crate::args::quoted;
 use crate::heat::{Heat, Mark, Panel, Tile};
 use crate::table::{table, wrapped};
 use crate::terminal::Paint;
@@ -43,14 +44,16 @@ impl<'a> Page<'a> {
     pub fn human(&self, paint: Paint) -> String {
         let seeds = &self.finished.seeds;
         let mut text = format!(
-            "{}   {} cells, seeds {}..{}\n\n",
+            "{}   {} cells, seeds {}..{}{}\n\n",
             paint.bold(&self.study.name),
             self.table.cells.len(),
             seeds.start,
-            seeds.end
+            seeds.end,
+            self.typed("   ")
         );
         text.push_str(&format!("  {}\n\n", self.study.title));
         text.push_str(&self.means());
+        text.push_str(&self.failures());
         text.push_str(&self.legend());
         if self.table.cells.len() * self.study.columns.len() <= QUANTILES_MAX {
             text.push_str(&format!("\n  quantiles, nearest rank\n{}", self.quantiles()));
@@ -62,6 +65,25 @@ impl<'a> Page<'a> {
         text
     }
 
+    /// What was set on the command line, as it was typed, after `before`; nothing if nothing was.
+    fn typed(&self, before: &str) -> String {
+        let sets = set(&self.finished.asked.typed);
+        if sets.is_empty() { sets } else { format!("{before}{sets}") }
+    }
+
+    /// The kinds of failed runs, each with how its first is run again.
+    fn failures(&self) -> String {
+        let line = |failed: &Failed| {
+            let Finished { asked, program, .. } = self.finished;
+            let ((cell, seed), scenario) = (failed.first, &self.study.scenario);
+            let sets = set(&asked.sets_of(cell));
+            let again = format!("{program} run {scenario} --seed {seed} {sets}");
+            format!("  failed  {} {}: {}\n", failed.runs, failed.kind, again.trim_end())
+        };
+        let lines: String = self.finished.failures.iter().map(line).collect();
+        if lines.is_empty() { lines } else { format!("\n{lines}") }
+    }
+
     fn means(&self) -> String {
         let columns = 0..self.study.columns.len();
         let scales: Vec<(String, f64)> = columns.clone().map(|c| self.scale(c)).collect();
@@ -70,7 +92,7 @@ impl<'a> Page<'a> {
         head.extend(
             columns.clone().map(|c| format!("{} {}", self.study.columns[c].name, scales[c].0)),
         );
-        head.push("failed".to_string());
+        head.push("runs_failed".to_string());
         let mut rows = vec![head.iter().map(|h| h.trim_end().to_string()).collect::<Vec<_>>()];
         for (i, cell) in self.table.cells.iter().enumerate() {
             let mut row = vec![self.marks(i)];
@@ -89,11 +111,17 @@ impl<'a> Page<'a> {
     }
 
     fn legend(&self) -> String {
+        let several = self.table.cells.iter().any(|c| seeds_of(c) > 1);
         let bootstrap = format!(
             "Means, and in brackets 95 % intervals of the mean by {RESAMPLES} bootstrap \
              resamples; differences between cells are paired by seed."
         );
-        let mut text = format!("\n{}", wrapped(&bootstrap, 2, 100));
+        let told = if several {
+            bootstrap.as_str()
+        } else {
+            "One seed: what it measured, without intervals."
+        };
+        let mut text = format!("\n{}", wrapped(told, 2, 100));
         let mut say = |there: bool, line: String| {
             if there {
                 text.push_str(&format!("  {line}\n"));
@@ -145,10 +173,13 @@ impl<'a> Page<'a> {
             json!({"group": group, "cell": a.cell, "text": a.text})
         };
         let seeds = &self.finished.seeds;
+        let sets = self.finished.asked.typed.iter();
+        let sets: Map<String, Value> = sets.map(|(k, v)| (k.clone(), json!(v))).collect();
         json!({
             "study": self.study.name,
             "scenario": self.study.scenario,
             "seeds": format!("{}..{}", seeds.start, seeds.end),
+            "sets": sets,
             "units": units,
             "cells": self.table.cells.iter().map(|c| self.cell(c)).collect::<Vec<_>>(),
             "failed": self.finished.failed,
@@ -178,18 +209,26 @@ impl<'a> Page<'a> {
 
     /// For a spreadsheet.
     pub fn csv(&self) -> String {
-        let words = "seeds,measure,unit,mean,p10,p50,p90,p99,p999,max,ci_low,ci_high";
+        let words = "seeds,measure,unit,mean,p10,p50,p90,p99,p999,max,ci_low,ci_high,\
+                     failed,broken,front,recommended";
         let params = self.study.params.iter().map(|p| field(&p.name));
         let mut text = params.chain([words.to_string()]).collect::<Vec<_>>().join(",") + "\n";
-        for cell in &self.table.cells {
+        for (at, cell) in self.table.cells.iter().enumerate() {
+            let best = self.advice.iter().any(|a| a.cell == Some(at));
+            let judged = [
+                self.finished.failed[at].to_string(),
+                field(&self.broken[at].join("; ")),
+                self.front[at].to_string(),
+                best.to_string(),
+            ];
             for (i, column) in self.study.columns.iter().enumerate() {
-                let Some(s) = &cell.summaries[i] else { continue };
                 let mut line: Vec<String> = cell.params.iter().map(|v| field(v)).collect();
                 let unit = self.table.unit(self.study, i);
-                line.extend([s.seeds.to_string(), field(&column.name), unit]);
-                let [low, high] = s.ci;
-                let numbers = [s.mean, s.p10, s.p50, s.p90, s.p99, s.p999, s.max, low, high];
-                line.extend(numbers.iter().map(f64::to_string));
+                let summary = cell.summaries[i].as_ref();
+                let seeds = summary.map_or(0, |s| s.seeds);
+                line.extend([seeds.to_string(), field(&column.name), unit]);
+                line.extend(figures(summary));
+                line.extend(judged.iter().cloned());
                 text.push_str(&(line.join(",") + "\n"));
             }
         }
@@ -214,7 +253,7 @@ impl<'a> Page<'a> {
             let tile = Tile {
                 value: summary.map(|s| (s.mean / scale * 1_000.0).round() as i64),
                 text: summary.map_or("-".to_string(), |s| figure(s.mean / scale)),
-                note: summary.map_or(String::new(), |s| {
+                note: summary.filter(|s| s.seeds > 1).map_or(String::new(), |s| {
                     format!("[{}, {}]", figure(s.ci[0] / scale), figure(s.ci[1] / scale))
                 }),
                 mark: match (best, self.broken[i].is_empty()) {
@@ -233,7 +272,7 @@ impl<'a> Page<'a> {
         let of = self.study.columns[map.column].spoken();
         Some(
             Heat {
-                title: self.study.title.clone(),
+                title: format!("{}{}", self.study.title, self.typed("   ")),
                 what: format!("{of} {unit}").trim_end().to_string(),
                 x: name(map.x),
                 y: name(map.y),
@@ -254,6 +293,21 @@ fn interval(cell: &Cell, column: usize, scale: f64) -> String {
     let Some(s) = &cell.summaries[column] else { return "-".to_string() };
     let [mean, low, high] = [s.mean, s.ci[0], s.ci[1]].map(|n| figure(n / scale));
     if low == high { mean } else { format!("{mean} [{low}, {high}]") }
+}
+
+/// The figures of a line of CSV, in the order of its head; empty where nothing was measured.
+fn figures(summary: Option<&Summary>) -> Vec<String> {
+    let Some(s) = summary else { return vec![String::new(); 9] };
+    let [low, high] = s.ci;
+    let numbers = [s.mean, s.p10, s.p50, s.p90, s.p99, s.p999, s.max, low, high];
+    numbers.iter().map(f64::to_string).collect()
+}
+
+/// Sets as they are typed.
+fn set(sets: &[(String, String)]) -> String {
+    let word =
+        |(key, value): &(String, String)| format!("--set {}", quoted(&format!("{key}={value}")));
+    sets.iter().map(word).collect::<Vec<_>>().join(" ")
 }
 
 /// A field of CSV, quoted where it must be.

@@ -6,7 +6,8 @@
 //! `[recommend]` each group has its own front. Recommended is the cell with the least mean among those that
 //! keep the constraints, the earlier of equals. Its margin is the difference to the next best; its price and
 //! gain are those of the step from the cell that it is compared with. All differences are paired by seed
-//! (`statistics`), and where an interval holds 0 the sentence says that these seeds cannot tell.
+//! (`statistics`), and where an interval holds 0 the sentence says that these seeds cannot tell. It says so
+//! too where the interval of the recommended cell goes beyond a bound that its mean keeps.
 //!
 //! Left out: corrections for having compared many cells; a margin is that of one comparison.
 
@@ -15,7 +16,6 @@ use super::design::spoken;
 use super::statistics::{Estimate, Summary, difference, removed};
 use super::{Constraint, Recommend, Study};
 use crate::check::Unit;
-use crate::scenario::Compare;
 
 /// What a cell came to.
 #[derive(Clone, Debug, Default)]
@@ -88,23 +88,22 @@ impl Table {
         })
     }
 
-    /// The constraints that a cell breaks; one without a mean breaks those on it.
+    /// The constraints that a cell breaks. What was not measured breaks none, and keeps none.
     pub fn broken<'a>(&self, study: &'a Study, cell: usize) -> Vec<&'a Constraint> {
-        let breaks = |c: &&Constraint| {
-            self.cells[cell].mean(c.column).is_none_or(|mean| match c.compare {
-                Compare::AtMost => mean > c.bound,
-                Compare::AtLeast => mean < c.bound,
-                Compare::Equal => mean != c.bound,
-            })
-        };
+        let breaks = |c: &&Constraint| self.cells[cell].mean(c.column).is_some_and(|m| !c.holds(m));
         study.constraints.iter().filter(breaks).collect()
+    }
+
+    /// Whether a cell was measured to keep every constraint.
+    fn keeps(&self, study: &Study, cell: usize) -> bool {
+        let kept = |c: &Constraint| self.cells[cell].mean(c.column).is_some_and(|m| c.holds(m));
+        study.constraints.iter().all(kept)
     }
 
     /// Which cells are on the Pareto front of their group.
     pub fn front(&self, study: &Study) -> Vec<bool> {
         let by = study.recommend.as_ref().map_or(&[][..], |r| &r.by);
-        let keeps: Vec<bool> =
-            (0..self.cells.len()).map(|i| self.broken(study, i).is_empty()).collect();
+        let keeps: Vec<bool> = (0..self.cells.len()).map(|i| self.keeps(study, i)).collect();
         let means: Vec<Option<Vec<f64>>> = self
             .cells
             .iter()
@@ -152,7 +151,7 @@ impl Table {
         group: &[usize],
     ) -> Advice {
         let column = recommend.minimise;
-        let keeps = |i: &&usize| self.broken(study, **i).is_empty();
+        let keeps = |i: &&usize| self.keeps(study, **i);
         let mut ranked: Vec<(f64, usize)> = group
             .iter()
             .filter(keeps)
@@ -161,11 +160,14 @@ impl Table {
         ranked.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
         let head: String = names.iter().map(|(n, v)| format!("{n} {}: ", spoken(v))).collect();
         let Some((_, best)) = ranked.first().copied() else {
-            let text = format!("{head}no cell keeps the constraints.");
+            let text = format!("{head}{}.", self.why_none(study, column, group));
             return Advice { group: names, cell: None, text };
         };
         let told = self.differing(study, best, group, &recommend.by);
         let mut text = format!("{head}{told}.");
+        for doubt in self.doubts(study, best) {
+            text.push_str(&format!(" {doubt}"));
+        }
         if let Some((_, next)) = ranked.get(1).copied() {
             text.push_str(&format!(" {}", self.margin(study, recommend, (best, next), group)));
         }
@@ -175,6 +177,39 @@ impl Table {
             }
         }
         Advice { group: names, cell: Some(best), text }
+    }
+
+    /// Why no cell of a group is recommended.
+    fn why_none(&self, study: &Study, column: usize, group: &[usize]) -> String {
+        let needed = [column].into_iter().chain(study.constraints.iter().map(|c| c.column));
+        let mut absent = needed.filter(|c| group.iter().all(|i| self.cells[*i].mean(*c).is_none()));
+        if let Some(absent) = absent.next() {
+            return format!("{} was measured in no run", study.columns[absent].name);
+        }
+        if group.iter().any(|i| self.keeps(study, *i)) {
+            let name = &study.columns[column].name;
+            return format!("in cells that keep the constraints {name} was measured in no run");
+        }
+        "no cell keeps the constraints".to_string()
+    }
+
+    /// Constraints that a cell keeps by its mean, while the mean's interval goes beyond the bound.
+    fn doubts(&self, study: &Study, cell: usize) -> Vec<String> {
+        let doubt = |c: &Constraint| {
+            let s = self.cells[cell].summaries[c.column].as_ref()?;
+            let [low, high] = s.ci;
+            if c.holds(low) && c.holds(high) {
+                return None;
+            }
+            let mean = Estimate { value: s.mean, low, high, seeds: s.seeds };
+            let amount = self.amount(study, c.column, mean, Sign::Left);
+            let name = study.columns[c.column].spoken();
+            Some(format!(
+                "These seeds cannot tell that it keeps {}: its {name} is {amount}.",
+                c.text
+            ))
+        };
+        study.constraints.iter().filter_map(doubt).collect()
     }
 
     /// How far behind the next best cell is.
@@ -220,11 +255,15 @@ impl Table {
             row.iter().zip(&to.params).map(|(want, own)| want.as_ref().unwrap_or(own)).collect();
         let from = self.cells.iter().position(|c| c.params.iter().eq(wanted.iter().copied()))?;
         if from == best {
-            return Some("That is the cell it would be compared with.".to_string());
+            return Some("The row to compare with is this cell.".to_string());
         }
         let differ: Vec<usize> =
             (0..to.params.len()).filter(|p| self.cells[from].params[*p] != to.params[*p]).collect();
-        let (a, b) = (self.told(study, from, &differ), self.told(study, best, &differ));
+        let a = self.told(study, from, &differ);
+        let b = match differ[..] {
+            [one] => spoken(&to.params[one]),
+            _ => self.told(study, best, &differ),
+        };
         let mut parts = Vec::new();
         if let Some(price) = recommend.price {
             parts.extend(self.price(study, price, (from, best)));
@@ -255,8 +294,7 @@ impl Table {
         } else if gap.value > 0.0 {
             format!("costs {} of {name}", self.amount(study, column, gap, Sign::Shown))
         } else {
-            let saved = Estimate { value: -gap.value, low: -gap.high, high: -gap.low };
-            format!("saves {} of {name}", self.amount(study, column, saved, Sign::Left))
+            format!("saves {} of {name}", self.amount(study, column, gap.reversed(), Sign::Left))
         })
     }
 
@@ -272,16 +310,15 @@ impl Table {
             return Some(format!("changes {name} by {told}"));
         };
         let percent = |e: Estimate| {
-            let [value, low, high] = [e.value, e.low, e.high].map(|v| format!("{v:.0}"));
-            format!("{value} % [{low}, {high}]")
+            let [value, low, high] = [e.value, e.low, e.high].map(whole);
+            if e.seeds == 1 { format!("{value} %") } else { format!("{value} % [{low}, {high}]") }
         };
         Some(if share.may_be_zero() {
             format!("removes no share of {name} that these seeds can tell ({})", percent(share))
         } else if share.value > 0.0 {
             format!("removes {} of {name}", percent(share))
         } else {
-            let more = Estimate { value: -share.value, low: -share.high, high: -share.low };
-            format!("adds {} to {name}", percent(more))
+            format!("adds {} to {name}", percent(share.reversed()))
         })
     }
 
@@ -291,6 +328,9 @@ impl Table {
         let [value, low, high] = [e.value, e.low, e.high].map(|v| figure(v / scale));
         let plus = if sign == Sign::Shown && e.value > 0.0 { "+" } else { "" };
         let value = format!("{plus}{value} {unit}");
+        if e.seeds == 1 {
+            return value.trim_end().to_string();
+        }
         format!("{} [{low}, {high}]", value.trim_end())
     }
 
@@ -308,15 +348,18 @@ impl Table {
         }
     }
 
-    /// Values of a cell; with their names if there are several.
+    /// Values of a cell, with their names.
     fn told(&self, study: &Study, cell: usize, params: &[usize]) -> String {
         let value = |p: &usize| spoken(&self.cells[cell].params[*p]);
-        if let [one] = params {
-            return value(one);
-        }
         let named = |p: &usize| format!("{} {}", study.params[*p].name.replace('_', " "), value(p));
         params.iter().map(named).collect::<Vec<_>>().join(", ")
     }
+}
+
+/// A share in whole percent; what is rounded away has no sign.
+fn whole(percent: f64) -> String {
+    let text = format!("{percent:.0}");
+    if text == "-0" { "0".to_string() } else { text }
 }
 
 /// Whether an amount that is more than 0 gets its sign.

@@ -75,11 +75,12 @@ impl Column {
     }
 }
 
-/// A number with three significant digits, without a unit.
+/// A number with three significant digits, without a unit; nothing that is rounded away has a sign.
 pub fn figure(value: f64) -> String {
     let size = value.abs();
     match size {
         0.0 => "0".to_string(),
+        _ if size < 0.0005 => "0.000".to_string(),
         _ if size >= 99.95 => format!("{value:.0}"),
         _ if size >= 9.995 => format!("{value:.1}"),
         _ if size >= 0.9995 => format!("{value:.2}"),
@@ -89,6 +90,9 @@ pub fn figure(value: f64) -> String {
 
 /// The unit in which numbers of a JSON unit are shown, and what they are divided by.
 pub fn shown_in(unit: &str, greatest: f64) -> (String, f64) {
+    if unit.starts_with("ms/") && greatest >= 1e3 {
+        return (unit.replacen("ms", "s", 1), 1e3);
+    }
     let Some(rest) = unit.strip_prefix("bytes") else {
         let plain = ["count", "ratio"].contains(&unit);
         return (if plain { String::new() } else { unit.replace("1/", "/") }, 1.0);

@@ -17,6 +17,8 @@ pub struct Param {
     pub keys: Vec<String>,
     /// The values of a grid; none in a list.
     pub values: Vec<String>,
+    /// `file:line:column` of `keys`.
+    pub place: String,
 }
 
 /// How cells are named.

@@ -97,9 +97,11 @@ impl Study {
             title: head.title.0,
             about: head.about.0,
             scenario: head.scenario.0,
+            place: place(doc, "scenario"),
             seeds,
             blessed: head.blessed.0 == "true",
             sets,
+            sets_place: place(doc, "set"),
             params,
             design,
             columns,
@@ -109,6 +111,11 @@ impl Study {
             map,
         })
     }
+}
+
+/// Where a key is written; empty if it is not.
+fn place(doc: &Doc, key: &str) -> String {
+    doc.get(key).map_or(String::new(), |item| item.place.clone())
 }
 
 fn range(text: &str) -> Result<Range<u64>, String> {
@@ -177,7 +184,14 @@ fn params(r: &mut Reader<'_>) -> Vec<Param> {
             (true, false) => r.problem(&section, "with [[cell]] tables values stand there"),
             _ => {}
         }
-        out.push(Param { name, keys, values });
+        if let Some(twice) = (1..values.len()).find(|i| values[..*i].contains(&values[*i])) {
+            r.problem(
+                &format!("{section}.values"),
+                format!("`{}` stands here twice", values[twice]),
+            );
+        }
+        let place = place(r.doc, &format!("{section}.keys"));
+        out.push(Param { name, keys, values, place });
     }
     if out.is_empty() {
         r.problem("param", "a study needs at least one [[param]]");
@@ -259,6 +273,10 @@ fn constraints(r: &mut Reader<'_>, columns: &[Column]) -> Vec<Constraint> {
             continue;
         };
         if let Some(column) = column(r, &key, name.trim(), columns) {
+            if unit.is_some() && columns[column].per.is_some() {
+                let name = name.trim();
+                r.problem(&key, format!("{name} is a rate, whose bound is a plain number"));
+            }
             out.push(Constraint { text, column, compare, bound, unit });
         }
     }

@@ -50,12 +50,19 @@ pub struct Estimate {
     pub low: f64,
     /// Upper bound.
     pub high: f64,
+    /// Seeds behind it; one has no interval.
+    pub seeds: usize,
 }
 
 impl Estimate {
     /// Whether it may as well be nothing: the interval holds 0.
     pub fn may_be_zero(&self) -> bool {
         self.low <= 0.0 && self.high >= 0.0
+    }
+
+    /// The same, seen the other way round.
+    pub fn reversed(self) -> Estimate {
+        Estimate { value: -self.value, low: -self.high, high: -self.low, ..self }
     }
 }
 
@@ -86,8 +93,8 @@ impl Summary {
 /// How much more the second of each pair is, on average. `None` without a pair.
 pub fn difference(pairs: &[(f64, f64)]) -> Option<Estimate> {
     let gaps: Vec<f64> = pairs.iter().map(|(a, b)| b - a).collect();
-    let Summary { mean, ci: [low, high], .. } = Summary::of(&gaps)?;
-    Some(Estimate { value: mean, low, high })
+    let Summary { mean, ci: [low, high], seeds, .. } = Summary::of(&gaps)?;
+    Some(Estimate { value: mean, low, high, seeds })
 }
 
 /// The share, in percent, by which the mean of the seconds is below that of the firsts. `None` if the firsts
@@ -110,7 +117,7 @@ pub fn removed(pairs: &[(f64, f64)]) -> Option<Estimate> {
         return None;
     }
     let [low, high] = bounds(known);
-    Some(Estimate { value, low, high })
+    Some(Estimate { value, low, high, seeds: n })
 }
 
 /// The index, among `n` sorted values, of the quantile at `ppm` parts per million.
