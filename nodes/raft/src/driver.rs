@@ -314,7 +314,6 @@ impl Driver {
                     if let Some(at) = self.at(group) {
                         let is_snapshot = message.get_msg_type() == MessageType::MsgSnapshot;
                         self.groups[at].step(&self.host, now, message);
-                        failed = failed.or(self.groups[at].contradicted.take());
                         if is_snapshot && !self.groups[at].has_snapshot() {
                             lock(&self.replicas[&group]).piece = None;
                         }

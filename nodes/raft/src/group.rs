@@ -115,8 +115,6 @@ pub(crate) struct Group {
     farewell: Option<Farewell>,
     /// Whether entries are acknowledged before they are durable, and a power loss may take them.
     forgetful: bool,
-    /// Why the node cannot go on.
-    pub(crate) contradicted: Option<std::io::Error>,
     /// How long new voters have to catch up.
     patience: Duration,
     /// The time between two heartbeats.
@@ -178,7 +176,6 @@ impl Group {
             change: None,
             farewell: None,
             forgetful: config.ack_waits_flush.0 == "off",
-            contradicted: None,
             patience: members::patience(config.election_timeout.max),
             beat: config.heartbeat(),
             least_silence: config.election_timeout.min,
@@ -250,10 +247,6 @@ impl Group {
     pub(crate) fn step(&mut self, host: &Host, now: Mono, mut message: Message) {
         use MessageType::{MsgAppend, MsgHeartbeat, MsgSnapshot};
         if self.holds(&message) {
-            return;
-        }
-        if let Some(error) = self.contradiction(&message) {
-            self.contradicted.get_or_insert(error);
             return;
         }
         let orders = message.get_msg_type() == MessageType::MsgTimeoutNow;

@@ -11,8 +11,6 @@
 //! held only with it. Until the host has caught up the cluster is one failure weaker than its size
 //! says, and an operator empties one disk at a time.
 
-use std::io;
-
 use raft::ProgressState;
 use raft::eraftpb::{Message, MessageType};
 
@@ -36,31 +34,6 @@ impl Group {
         answer.from = raft.id;
         message.commit = 0;
         Some(answer)
-    }
-
-    /// Why this node cannot follow a leader that replaces what is committed here, and applied perhaps:
-    /// a majority lost what it had acknowledged, and this node is what is left of it. The `raft` crate
-    /// panics there; what to keep is for an operator to say.
-    pub(super) fn contradiction(&self, message: &Message) -> Option<io::Error> {
-        let appends = message.get_msg_type() == MessageType::MsgAppend;
-        let log = &self.raw.raft.raft_log;
-        if !self.forgetful || !appends || message.term < self.raw.raft.term {
-            return None;
-        }
-        // What is no longer held was compared when it was.
-        let differs = |&(index, term): &(u64, u64)| {
-            let own = log.term(index);
-            index <= log.committed && own.is_ok_and(|own| own > 0 && own != term)
-        };
-        let entries = message.entries.iter().map(|e| (e.index, e.term));
-        let mut all = std::iter::once((message.index, message.log_term)).chain(entries);
-        let (index, term) = all.find(differs)?;
-        let leader = message.from;
-        let text = format!(
-            "the leader {leader} has entry {index} of term {term}, another is committed here: \
-             a majority lost what it had acknowledged"
-        );
-        Some(io::Error::new(io::ErrorKind::InvalidData, text))
     }
 
     /// A leader's belief in a peer ends when the peer says that its log is empty, or shorter where it
