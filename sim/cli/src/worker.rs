@@ -85,7 +85,7 @@ pub fn worker(session: &Session, args: &Worker) -> Result<i32, Failure> {
     let (sender, requests) = channel();
     std::thread::Builder::new()
         .name("requests".to_string())
-        .spawn(move || listen(&sender))
+        .spawn(move || listen(&sender, Request::parse))
         .map_err(|e| Failure { code: exit::IO, text: format!("no thread: {e}") })?;
     for Request { seed, again } in requests {
         let options = Options { seed, perturbed: again, ..options.clone() };
@@ -171,9 +171,11 @@ pub fn say(value: &Value) {
     out(&format!("\n{}", seal(&value.to_string())));
 }
 
-fn listen(requests: &Sender<Request>) {
+/// Hands on what is asked for, a line each, for as long as it parses. When stdin ends the sweep or study is
+/// over or gone, and so is this process, whatever it was running.
+pub fn listen<R>(requests: &Sender<R>, parse: impl Fn(&str) -> Option<R>) {
     for line in std::io::stdin().lock().lines() {
-        let Some(request) = line.ok().as_deref().and_then(Request::parse) else { break };
+        let Some(request) = line.ok().as_deref().and_then(&parse) else { break };
         if requests.send(request).is_err() {
             break;
         }

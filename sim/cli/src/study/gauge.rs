@@ -9,9 +9,8 @@
 //! sums it does once all of them are there. Unlike in a sweep no seed is run twice: `verify` and `sweep` do
 //! that for the scenario, and a study has many seeds.
 
-use std::io::BufRead;
 use std::sync::Arc;
-use std::sync::mpsc::{Sender, channel};
+use std::sync::mpsc::channel;
 
 use host::unit::Size;
 use kernel::outcome::exit;
@@ -23,7 +22,7 @@ use super::asked::Asked;
 use super::kept_runs::Row;
 use crate::args::{setting, size};
 use crate::session::{Failure, Session};
-use crate::worker::{limit, ready, say};
+use crate::worker::{limit, listen, ready, say};
 
 /// `gauge`.
 #[derive(Debug, clap::Args)]
@@ -71,7 +70,7 @@ pub fn gauge(session: &Session, args: &Args) -> Result<i32, Failure> {
     let (sender, requests) = channel();
     std::thread::Builder::new()
         .name("requests".to_string())
-        .spawn(move || listen(&sender))
+        .spawn(move || listen(&sender, Request::parse))
         .map_err(|e| Failure { code: exit::IO, text: format!("no thread: {e}") })?;
     let mut latest: Option<(usize, String, Arc<Scenario>)> = None;
     for Request { cell, from, to } in requests {
@@ -91,17 +90,6 @@ pub fn gauge(session: &Session, args: &Args) -> Result<i32, Failure> {
         }
     }
     Ok(exit::OK)
-}
-
-/// When stdin ends the study is over or gone, and so is this process, whatever it was running.
-fn listen(requests: &Sender<Request>) {
-    for line in std::io::stdin().lock().lines() {
-        let Some(request) = line.ok().as_deref().and_then(Request::parse) else { break };
-        if requests.send(request).is_err() {
-            break;
-        }
-    }
-    std::process::exit(exit::OK);
 }
 
 #[cfg(test)]
