@@ -33,6 +33,15 @@ impl Config {
         self.raft.validate()
     }
 
+    /// Checks what the number of hosts decides: without a majority nobody is ever elected.
+    pub(crate) fn fits(&self, hosts: u64) -> Result<(), String> {
+        let absent = self.own.absent;
+        match absent.saturating_mul(2) < hosts {
+            true => Ok(()),
+            false => Err(format!("absent {absent} of {hosts} hosts leaves no majority to elect")),
+        }
+    }
+
     /// With how many entries the host `me` of `hosts` begins, counted from 1; `None` if it takes no
     /// part.
     pub(crate) fn entries(&self, me: u64, hosts: u64) -> Option<u64> {
@@ -84,6 +93,15 @@ mod tests {
         assert_eq!(logs("shorter", 0), [Some(4), Some(4), Some(4), Some(3), Some(3)]);
         assert_eq!(logs("shorter", 1), [Some(4), Some(4), Some(4), Some(3), None]);
         assert_eq!(logs("different", 2), [Some(3), Some(4), Some(5), None, None]);
+    }
+
+    #[test]
+    fn a_majority_has_to_be_there() {
+        let mut config = Config::default();
+        config.set("absent", "2").unwrap();
+        assert!(config.fits(5).is_ok());
+        assert!(config.fits(4).unwrap_err().contains("majority"));
+        assert!(config.fits(1).is_err());
     }
 
     /// The dissertation: three, two or one of five can win if none, one or two have failed.

@@ -17,8 +17,9 @@ const GROUP: u32 = 1;
 /// Runs a node until it is stopped or its disk fails; called at each boot.
 pub async fn run(host: Host, config: Config, members: Members) -> io::Result<()> {
     let invalid = |why: String| io::Error::new(io::ErrorKind::InvalidInput, why);
-    config.validate().map_err(invalid)?;
-    let Some(entries) = config.entries(members.me, members.all.len() as u64) else {
+    let hosts = members.all.len() as u64;
+    config.validate().and_then(|()| config.fits(hosts)).map_err(invalid)?;
+    let Some(entries) = config.entries(members.me, hosts) else {
         host.emit(ElectorEvent::Absent);
         host.stopping().await;
         return Ok(());
